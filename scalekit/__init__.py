@@ -1,0 +1,38 @@
+"""scalekit: decide what to train before you can afford to train it.
+
+Public names are resolved on first use (PEP 562), so `import scalekit` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from scalekit.version import __version__
+
+# public name -> the module that holds it; one line a name, sorted by room
+_PUBLIC = {
+    # ground
+    "ScalekitError": "scalekit.errors",
+    "load": "scalekit.loading",
+    # data
+    "read_runs": "scalekit.data",
+    "example_runs": "scalekit.data",
+    # fitters
+    "Law": "scalekit.fitters",
+    "fit": "scalekit.fitters",
+    "laws": "scalekit.fitters",
+    "published": "scalekit.fitters",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'scalekit' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,89 @@
+"""What the commands share: options that mean the same everywhere, delivery, exit codes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+
+import typer
+
+from scalekit.errors import InputError, ScalekitError
+from scalekit.notes import format_notes, worst
+from scalekit.units import parse_quantity
+
+if TYPE_CHECKING:
+    from scalekit.results import Result
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+HANDLED_ERROR, NOTE_OF_ERROR = 1, 3
+
+Json = Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")]
+Output = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write the result; the suffix names the format "
+        "(.json .csv .tsv .parquet .png .svg .pdf .html .txt). May be given several times.",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Level = Annotated[float, typer.Option(help="Confidence level of the intervals.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="How to read the columns: role=column,... (e.g. params=n_params)."),
+]
+
+
+def handled(command: Callable[P, T]) -> Callable[P, T]:
+    """Print a ScalekitError as one message on stderr and exit with 1; let other errors through."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except ScalekitError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(HANDLED_ERROR) from None
+
+    return wrapper
+
+
+def deliver(result: Result, as_json: bool, output: list[Path] | None) -> None:
+    """Write `result` to the files of -o, print it, and exit with 3 on a note of severity error.
+
+    Data go to stdout (the summary, or exactly `to_dict()` with --json); notes go to stderr.
+    """
+    from scalekit.files import to_json
+
+    for path in output or []:
+        typer.echo(f"wrote {result.save(path)}", err=True)
+    if as_json:
+        typer.echo(to_json(result.to_dict()))
+    else:
+        typer.echo(result.summary().removesuffix(format_notes(result.notes)).rstrip())
+        if result.notes:
+            typer.echo("\n" + format_notes(result.notes), err=True)
+    if worst(result.notes) == "error":
+        raise typer.Exit(NOTE_OF_ERROR)
+
+
+def parse_pairs(text: str | None, option: str) -> dict[str, str]:
+    """Return the dictionary that "k=v,k=v" says; `option` is named in the error message."""
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    for key, equals, value in pairs:
+        if not (key.strip() and equals and value.strip()):
+            raise InputError(
+                f"{option} {text!r}: cannot read '{key}{equals}{value}'. "
+                "Write name=value pairs, separated by commas."
+            )
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def parse_scales(text: str | None, option: str = "--at") -> dict[str, float]:
+    """Return the scales that "params=70e9,tokens=1.4T" says, as numbers."""
+    return {key: parse_quantity(value) for key, value in parse_pairs(text, option).items()}

@@ -1,0 +1,1 @@
+"""fitters: see DESIGN."""

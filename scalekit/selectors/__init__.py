@@ -1,0 +1,1 @@
+"""selectors: see DESIGN."""
