@@ -67,7 +67,8 @@ def pooled_components(tables: Sequence[Array], names: Sequence[str] = FACTORS) -
         raise InputError("One seed, one item, one step: there is no variance to decompose.")
     effects = _subsets(len(active))
     labels = [_label([names[active[axis]] for axis in effect]) for effect in effects]
-    labels[-1] = "residual"
+    if len(active) > 1:
+        labels[-1] = "residual"
     reduced = [t.reshape([t.shape[axis] for axis in active]) for t in tables]
     if all(np.isfinite(t).all() for t in reduced):
         squares, df, design = (sum(parts) for parts in zip(*map(_anova, reduced), strict=True))
