@@ -34,7 +34,7 @@ def assemble(
     for column, default in DEFAULTS.items():
         if column not in frame:
             frame[column] = default
-    frame = _numbers(_labels(frame), source)
+    frame = _one_scale_each(_numbers(_labels(frame), source), told)
     frame, left_out["NaN value"] = _without_nan(frame, source, told)
     frame, left_out["repeated row"] = _without_repeats(frame, source, told)
     frame = _one_unit(frame, unit, told)
@@ -47,7 +47,7 @@ def assemble(
         n_rows=len(rows),
         rows_left_out={reason: n for reason, n in left_out.items() if n},
     )
-    optional = [c for c in ("cluster", "stderr", "scale") if c in frame]
+    optional = [c for c in ("cluster", "family", "stderr", "scale") if c in frame]
     columns = [*KEYS, *optional, "value"]
     return Evals(frame[columns].reset_index(drop=True), tasks, tuple(told), provenance)
 
@@ -96,6 +96,18 @@ def _numbers(frame: pd.DataFrame, source: str) -> pd.DataFrame:
             )
         frame[column] = numbers
     return frame
+
+
+def _one_scale_each(frame: pd.DataFrame, told: list[Note]) -> pd.DataFrame:
+    """Name recipes by their scale too where they were run at several; keep the name as `family`."""
+    if "scale" not in frame or frame["scale"].isna().all():
+        return frame.drop(columns="scale", errors="ignore")
+    if frame.groupby("recipe", observed=True)["scale"].nunique().max() == 1:
+        return frame
+    at = " @ " + frame["scale"].map("{:.4g}".format)
+    told.append(Note("recipes-at-scales", "info", "Recipes were run at several scales; each scale "
+                     f"of one is a recipe here, such as '{(frame['recipe'] + at).iloc[0]}'."))  # fmt: skip
+    return frame.assign(family=frame["recipe"], recipe=frame["recipe"] + at)
 
 
 def _without_nan(

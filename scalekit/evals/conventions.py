@@ -107,3 +107,17 @@ def known_direction(metric: str) -> int | None:
 def is_proportion(metric: str) -> bool:
     """Return whether a metric of this name is a share of items, between 0 and 1."""
     return metric.lower().split(",")[0] in PROPORTIONS
+
+
+def framing(benchmark: str) -> tuple[str, str]:
+    """Return the task of a benchmark and how it is framed: "cloze", "choice", or "" if not said.
+
+    >>> framing("arc_easy_mc"), framing("MMLU-Cloze")
+    (('arc_easy', 'choice'), ('MMLU', 'cloze'))
+    """
+    for pattern, form in ((r"[-_:.](mcf?|multiple_?choice)(?=$|[-_:.])", "choice"),
+                          (r"[-_:.](rc|cf|cloze)(?=$|[-_:.])", "cloze")):  # fmt: skip
+        task, found = re.subn(pattern, "", benchmark, flags=re.IGNORECASE)
+        if found:
+            return task, form
+    return benchmark, ""

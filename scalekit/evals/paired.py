@@ -167,7 +167,7 @@ def compare_models(
     rows = [_row(pair, confidence_level, margin) for pair in pairs]
     table = _with_verdicts(pd.DataFrame(rows), adjust, margin, 1 - confidence_level)
     resolved = [
-        resolve(pair, prices, power, confidence_level) if row["verdict"] == "not resolved" else {}
+        resolve(pair, row["verdict"], prices, power, confidence_level)
         for pair, (_, row) in zip(pairs, table.iterrows(), strict=True)
     ]
     extra = pd.DataFrame(resolved, index=table.index, columns=RESOLVING)
@@ -217,6 +217,10 @@ def _pairs(
                                   "some benchmarks and lower on others; no average."))  # fmt: skip
                 continue
             pairs.append(average_pair(same))
+            without = [p.benchmark for p in pairs if p.metric == metric and p.difference is None]
+            if without:
+                notes.append(Note("partial-average", "warning", f"The average of {metric} leaves "
+                                  f"out {', '.join(without[:5])}, whose seed noise is unknown."))  # fmt: skip
     return pairs
 
 
@@ -265,9 +269,10 @@ def _with_verdicts(
             rows = own & (table["metric"] == metric)
             adjusted[rows] = ADJUSTMENTS[name](table.loc[rows, "p"].to_numpy())
         table[f"p_{name}"] = adjusted
-    decisive = table["p"] if adjust == "none" else table[f"p_{adjust}"]
+    table["p_decisive"] = table["p"] if adjust == "none" else table[f"p_{adjust}"]
     table["verdict"] = [
-        verdict(p, e, level) for p, e in zip(decisive, table["p_equivalent"], strict=True)
+        verdict(p, e, level)
+        for p, e in zip(table["p_decisive"], table["p_equivalent"], strict=True)
     ]
     ahead = table["difference"] * table["direction"] > 0
     table["better"] = np.where(table["verdict"] == "real", np.where(ahead, "a", "b"), "")

@@ -50,12 +50,15 @@ def step_noise(scores: ArrayLike, last: int | None = None) -> StepNoise:
     return StepNoise(float(np.sqrt(variance / factor)), float(y.std()), rho, n)
 
 
-def detrended_sd(scores: ArrayLike) -> float:
-    """Return the SD of `scores` (T,) about their linear trend, with T - 2 degrees of freedom."""
-    y = np.asarray(scores, dtype=np.float64)
-    t = np.arange(len(y)) - (len(y) - 1) / 2
-    residual = y - y.mean() - t * (t @ y) / (t @ t)
-    return float(np.sqrt(residual @ residual / (len(y) - 2)))
+def difference_sd(scores: ArrayLike) -> float:
+    """Return the noise SD from successive differences of `scores` (T,): sqrt(mean diff^2 / 2).
+
+    It does not see a slow trend of any shape; the mean step is taken out too.
+    """
+    steps = np.diff(np.asarray(scores, dtype=np.float64))
+    if len(steps) < 2:
+        raise InputError("Successive differences need three checkpoints or more.")
+    return float(steps.std(ddof=1) / np.sqrt(2))
 
 
 def _autocorrelation(residual: Array) -> float:

@@ -22,9 +22,9 @@ def verdict(p: float, p_equivalent: float, level: float) -> str:
 
 
 def resolve(
-    pair: Pair, costs: Mapping[str, float], power: float, confidence_level: float
+    pair: Pair, found_verdict: str, costs: Mapping[str, float], power: float, confidence_level: float
 ) -> dict[str, Any]:
-    """Return the detectable difference and the cheapest addition that would resolve this one."""
+    """Return the detectable difference and, for an open one, the cheapest addition to resolve it."""
     if pair.noise is None:
         return {}
     seeds, samples = min(pair.seeds), max(1, round(pair.samples))
@@ -33,8 +33,9 @@ def resolve(
         "detectable": float(pair.noise.detectable(*design, confidence_level, power))
     }
     observed = abs(pair.scores[0] - pair.scores[1])
-    best = cheapest_addition(pair.noise, observed, *design, costs, power, confidence_level) if (
-        observed > 0) else None  # fmt: skip
+    if found_verdict != "not resolved" or observed == 0:
+        return found
+    best = cheapest_addition(pair.noise, observed, *design, costs, power, confidence_level)
     if best is None:
         return found
     return found | {
@@ -76,7 +77,7 @@ def sentence(
 
 
 def _p(row: pd.Series) -> str:
-    return f"{row['p_holm']:.2g}"
+    return f"{row['p_decisive']:.2g}"
 
 
 def _advice(row: pd.Series, systems: tuple[str, str]) -> str:
