@@ -23,6 +23,14 @@ _PUBLIC = {
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters",
     "published": "scalekit.fitters",
+    # evals
+    "benchmark_variance": "scalekit.evals",
+    "compare_models": "scalekit.evals",
+    "example_evals": "scalekit.evals",
+    "noise_weights": "scalekit.evals",
+    "power": "scalekit.evals",
+    "read_evals": "scalekit.evals",
+    "signal": "scalekit.evals",
 }
 
 __all__ = ["__version__", *_PUBLIC]

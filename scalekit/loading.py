@@ -11,6 +11,11 @@ from scalekit.results import Result, read_saved
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
     "fit": ("scalekit.fitters.fit", "Fit"),
+    "evals": ("scalekit.evals.table", "Evals"),
+    "benchmark_variance": ("scalekit.evals.variance", "BenchmarkVariance"),
+    "model_comparison": ("scalekit.evals.paired", "ModelComparison"),
+    "power": ("scalekit.evals.power", "PowerTable"),
+    "signal": ("scalekit.evals.signal", "SignalReport"),
 }
 
 

@@ -13,14 +13,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One recipe on one benchmark: `values` (seeds S, items I, steps T), NaN where missing.
+    """One recipe on one benchmark: `answers` (seeds S, items I, steps T), NaN where missing.
 
-    `values` are means over repeated samples; `counts` says of how many, and `sample_squares`
+    `answers` are means over repeated samples; `counts` says of how many, and `sample_squares`
     is the sum of squares within cells, on `counts.sum() - (counts > 0).sum()` degrees of freedom.
     """
 
     recipe: str
-    values: Array
+    answers: Array
     counts: NDArray[np.int64]
     sample_squares: float
     seeds: NDArray[np.object_]
@@ -50,15 +50,22 @@ class Block:
         Steps that a seed never ran do not count: every seed has its own last step.
         """
         per_seed = []
-        for values, counts in zip(self.values, self.counts, strict=True):
+        for values, counts in zip(self.answers, self.counts, strict=True):
             ran = np.flatnonzero(counts.any(axis=0))[-n:]
             per_seed.append(values[:, ran].mean(axis=1))
         return np.array(per_seed)
 
+    def item_means(self) -> Array:
+        """Return the mean answer to each item (I,) over seeds and steps, NaN for none."""
+        present = np.isfinite(self.answers)
+        n = present.sum(axis=(0, 2))
+        total = np.where(present, self.answers, 0.0).sum(axis=(0, 2))
+        return np.where(n > 0, total / np.maximum(n, 1), np.nan)
+
     def seed_scores(self) -> Array:
         """Return scores (S, T): means over the answered items, NaN for a step not run."""
         n = (self.counts > 0).sum(axis=1)
-        return np.where(n > 0, np.nansum(self.values, axis=1) / np.maximum(n, 1), np.nan)
+        return np.where(n > 0, np.nansum(self.answers, axis=1) / np.maximum(n, 1), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +124,7 @@ def build_block(
         means = np.bincount(cell, value, size) / np.where(counts, counts, np.nan)
     return Block(
         recipe=recipe,
-        values=means.reshape(shape),
+        answers=means.reshape(shape),
         counts=counts.reshape(shape),
         sample_squares=float(((value - means[cell]) ** 2).sum()),
         seeds=np.asarray(seeds, object),

@@ -105,14 +105,18 @@ def _one_scale_each(frame: pd.DataFrame, told: list[Note]) -> pd.DataFrame:
     if frame.groupby("recipe", observed=True)["scale"].nunique().max() == 1:
         return frame
     at = " @ " + frame["scale"].map("{:.4g}".format)
-    told.append(Note("recipes-at-scales", "info", "Recipes were run at several scales; each scale "
-                     f"of one is a recipe here, such as '{(frame['recipe'] + at).iloc[0]}'."))  # fmt: skip
+    told.append(
+        Note(
+            "recipes-at-scales",
+            "info",
+            "Recipes were run at several scales; each scale "
+            f"of one is a recipe here, such as '{(frame['recipe'] + at).iloc[0]}'.",
+        )
+    )
     return frame.assign(family=frame["recipe"], recipe=frame["recipe"] + at)
 
 
-def _without_nan(
-    frame: pd.DataFrame, source: str, told: list[Note]
-) -> tuple[pd.DataFrame, int]:
+def _without_nan(frame: pd.DataFrame, source: str, told: list[Note]) -> tuple[pd.DataFrame, int]:
     missing = frame["value"].isna().to_numpy()
     n = int(missing.sum())
     if n == len(frame):
@@ -170,8 +174,13 @@ def _one_unit(frame: pd.DataFrame, unit: str | None, told: list[Note]) -> pd.Dat
         if len(percent) or unit == "percent":
             scaled = [c for c in ("value", "stderr") if c in frame]
             frame.loc[rows, scaled] = frame.loc[rows, scaled] / 100
-            told.append(Note("percent", "info", f"Metric '{metric}' was in percent; "
-                             "it is now in fractions of 1."))  # fmt: skip
+            told.append(
+                Note(
+                    "percent",
+                    "info",
+                    f"Metric '{metric}' was in percent; it is now in fractions of 1.",
+                )
+            )
     return frame
 
 
@@ -194,8 +203,14 @@ def _one_cluster_each(frame: pd.DataFrame, source: str, told: list[Note]) -> pd.
         )
     sizes = frame.groupby(["benchmark", "cluster"], observed=True)["item"].nunique()
     if (sizes == 1).all():
-        told.append(Note("clusters-of-one", "info", "Every cluster has one item: the clustered "
-                         "standard error is then the plain one, and clusters are ignored."))  # fmt: skip
+        told.append(
+            Note(
+                "clusters-of-one",
+                "info",
+                "Every cluster has one item: the clustered "
+                "standard error is then the plain one, and clusters are ignored.",
+            )
+        )
         return frame.drop(columns="cluster")
     return frame
 
@@ -215,9 +230,15 @@ def _task_meta(
     tasks["direction"] = [_direction(row, direction) for row in tasks.itertuples()]
     unknown = sorted(tasks.loc[tasks["direction"] == 0, "metric"].unique())
     if unknown:
-        told.append(Note("direction-assumed", "warning", f"Not known whether higher is better for "
-                         f"{', '.join(unknown)}: taken as higher. Say lower_is_better=[...] "
-                         "if it is lower."))  # fmt: skip
+        told.append(
+            Note(
+                "direction-assumed",
+                "warning",
+                f"Not known whether higher is better for "
+                f"{', '.join(unknown)}: taken as higher. Say lower_is_better=[...] "
+                "if it is lower.",
+            )
+        )
     tasks["direction"] = tasks["direction"].replace(0, 1)
     tasks["chance"] = [_chance(row, chance) for row in tasks.itertuples()]
     return tasks
@@ -249,19 +270,45 @@ def _count_notes(tasks: pd.DataFrame, frame: pd.DataFrame) -> list[Note]:
     notes = []
     gaps = tasks[tasks["missing"] > 0]
     if len(gaps):
-        listed = ", ".join(f"{r.benchmark} ({r.metric}): {r.missing}" for r in gaps.head(5).itertuples())
-        notes.append(Note("missing-cells", "warning", f"{int(gaps['missing'].sum())} answers are "
-                          f"missing from the full cross of runs and items: {listed}."))  # fmt: skip
+        listed = ", ".join(
+            f"{r.benchmark} ({r.metric}): {r.missing}" for r in gaps.head(5).itertuples()
+        )
+        notes.append(
+            Note(
+                "missing-cells",
+                "warning",
+                f"{int(gaps['missing'].sum())} answers are "
+                f"missing from the full cross of runs and items: {listed}.",
+            )
+        )
     if (tasks["seeds"] == 1).all():
-        notes.append(Note("one-seed", "warning", "Every recipe has one seed: the noise between "
-                          "training runs cannot be seen in this log."))  # fmt: skip
+        notes.append(
+            Note(
+                "one-seed",
+                "warning",
+                "Every recipe has one seed: the noise between "
+                "training runs cannot be seen in this log.",
+            )
+        )
     if (tasks["items"] == 1).any():
         names = ", ".join(sorted(tasks.loc[tasks["items"] == 1, "benchmark"].unique())[:5])
-        notes.append(Note("one-item", "warning", f"Only one score per run, no item answers, for "
-                          f"{names}: differences cannot be paired by item."))  # fmt: skip
+        notes.append(
+            Note(
+                "one-item",
+                "warning",
+                f"Only one score per run, no item answers, for "
+                f"{names}: differences cannot be paired by item.",
+            )
+        )
     for key, part in frame.groupby(["benchmark", "metric"], observed=True):
         if len(part) > 1 and part["value"].min() == part["value"].max():
             what = "every answer is correct" if part["value"].iloc[0] == 1 else "never varies"
-            notes.append(Note("constant-metric", "warning", f"{key[0]} ({key[1]}): {what} (value "
-                              f"{part['value'].iloc[0]:g}); it cannot tell recipes apart."))  # fmt: skip
+            notes.append(
+                Note(
+                    "constant-metric",
+                    "warning",
+                    f"{key[0]} ({key[1]}): {what} (value "
+                    f"{part['value'].iloc[0]:g}); it cannot tell recipes apart.",
+                )
+            )
     return notes

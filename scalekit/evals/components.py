@@ -27,21 +27,21 @@ FACTORS = ("seed", "item", "step")
 class MeanSquares:
     """Mean squares with their degrees of freedom, and each component as a sum of them.
 
-    `weights[name] @ values` is the unbiased (possibly negative) estimate of a component.
+    `weights[name] @ mean_squares` is the unbiased (possibly negative) estimate of a component.
     """
 
-    values: Array
+    mean_squares: Array
     df: Array
     weights: dict[str, Array]
 
     def estimate(self, name: str) -> float:
         """Return the unbiased estimate of a component, which may be negative."""
-        return float(self.weights[name] @ self.values)
+        return float(self.weights[name] @ self.mean_squares)
 
     def interval(self, name: str, confidence_level: float = 0.95) -> tuple[float, float]:
         """Return the modified large-sample interval of a component, cut off at zero."""
         lower, upper = combination_interval(
-            self.weights[name], self.values, self.df, confidence_level
+            self.weights[name], self.mean_squares, self.df, confidence_level
         )
         return max(lower, 0.0), max(upper, 0.0)
 
@@ -135,9 +135,7 @@ def _moments_as_mean_squares(
     return squares, df, design
 
 
-def _moments(
-    table: Array, effects: list[tuple[int, ...]]
-) -> tuple[Array, Array, Array, Array]:
+def _moments(table: Array, effects: list[tuple[int, ...]]) -> tuple[Array, Array, Array, Array]:
     """Return coefficients and within-group sums of squares, and the implied balanced design."""
     codes = np.nonzero(np.isfinite(table))
     y = table[codes] - np.nanmean(table)
@@ -154,7 +152,9 @@ def _moments(
             outer_size = np.zeros(len(inner_size))
             outer_size[inner] = size[label]
             left[i, j] = n - (inner_size**2 / outer_size).sum()
-    per_level = {effect: len(groups[effect][1]) / (1 / groups[effect][1]).sum() for effect in effects}
+    per_level = {
+        effect: len(groups[effect][1]) / (1 / groups[effect][1]).sum() for effect in effects
+    }
     levels = np.array([len(np.unique(code)) for code in codes], dtype=np.float64)
     df = np.array([np.prod(levels[list(effect)] - 1) for effect in effects])
     df[-1] = max(n - 1 - df[:-1].sum(), 1.0)

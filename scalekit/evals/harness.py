@@ -58,7 +58,12 @@ def read_lm_eval(
         for path in _newest(samples, SAMPLES, notes)
     ]
     with_items = {
-        (str(part.rows["recipe"].iloc[0]), part.rows["seed"].iloc[0], part.rows["step"].iloc[0], task)
+        (
+            str(part.rows["recipe"].iloc[0]),
+            part.rows["seed"].iloc[0],
+            part.rows["step"].iloc[0],
+            task,
+        )
         for part in parts
         for task in part.rows["benchmark"].unique()
     }
@@ -81,8 +86,14 @@ def _newest(files: list[Path], pattern: re.Pattern[str], notes: list[Note]) -> l
         newest[path.parent, task] = path
     older = len(files) - len(newest)
     if older:
-        notes.append(Note("older-logs", "info", f"{older} older file(s) of the same model and task "
-                          "are left out; the newest of each is read."))  # fmt: skip
+        notes.append(
+            Note(
+                "older-logs",
+                "info",
+                f"{older} older file(s) of the same model and task "
+                "are left out; the newest of each is read.",
+            )
+        )
     return sorted(newest.values())
 
 
@@ -116,8 +127,14 @@ def _read_samples(path: Path, cluster: str | None, filter_name: str | None) -> L
             shared["cluster"] = _cluster_of(record, cluster, path)
         rows += [shared | {"metric": name, "value": value} for name, value in metrics.items()]
     if skipped:
-        notes.append(Note("not-a-number", "info", f"{path.name}: {', '.join(sorted(skipped))} "
-                          "have no number per item and are left out."))  # fmt: skip
+        notes.append(
+            Note(
+                "not-a-number",
+                "info",
+                f"{path.name}: {', '.join(sorted(skipped))} "
+                "have no number per item and are left out.",
+            )
+        )
     frame = pd.DataFrame(rows).assign(benchmark=task, **_run_of(path))
     chance = {task: float(np.mean(chances))} if chances else {}
     return LogRows(frame, str(path), notes, chance)
@@ -154,9 +171,15 @@ def _one_filter(
         raise InputError(f"{path}: no filter '{wanted}'. {did_you_mean(wanted, filters)}")
     chosen = wanted or filters[0]
     kept = [record for record in records if str(record.get("filter", "none")) == chosen]
-    notes.append(Note("one-filter", "info", f"{path.name} has one row per filter "
-                      f"({', '.join(filters)}); '{chosen}' is kept, {len(records) - len(kept)} rows "
-                      "of the others are left out. Choose with filter_name=."))  # fmt: skip
+    notes.append(
+        Note(
+            "one-filter",
+            "info",
+            f"{path.name} has one row per filter "
+            f"({', '.join(filters)}); '{chosen}' is kept, {len(records) - len(kept)} rows "
+            "of the others are left out. Choose with filter_name=.",
+        )
+    )
     return kept
 
 
@@ -219,7 +242,7 @@ def _cluster_of(record: dict[str, Any], field: str, path: Path) -> str:
 
 
 def _read_results(
-    path: Path, with_items: set[tuple[str, int, int, str]], filter_name: str | None
+    path: Path, with_items: set[tuple[object, ...]], filter_name: str | None
 ) -> LogRows:
     try:
         log = json.loads(path.read_text(encoding="utf-8"))
@@ -230,8 +253,14 @@ def _read_results(
     groups = [name for name in results if name in log.get("groups", {})]
     notes = []
     if groups:
-        notes.append(Note("groups-left-out", "info", f"{path.name}: the groups {', '.join(groups)} "
-                          "repeat their subtasks inside `results` and are left out."))  # fmt: skip
+        notes.append(
+            Note(
+                "groups-left-out",
+                "info",
+                f"{path.name}: the groups {', '.join(groups)} "
+                "repeat their subtasks inside `results` and are left out.",
+            )
+        )
     rows = []
     for task, entry in results.items():
         if task in groups or (run["recipe"], run["seed"], run["step"], task) in with_items:

@@ -51,12 +51,21 @@ def _read_one(path: Path, cluster: str | None) -> LogRows:
         )
     notes = []
     if log.get("status") != "success":
-        notes.append(Note("inspect-status", "warning", f"{path.name}: the status is "
-                          f"'{log.get('status')}', so samples may be missing."))  # fmt: skip
+        notes.append(
+            Note(
+                "inspect-status",
+                "warning",
+                f"{path.name}: the status is '{log.get('status')}', so samples may be missing.",
+            )
+        )
     run = split_run_name(str(log["eval"].get("model", path.stem)).replace("/", "__"))
     rows = [
-        {"item": sample["id"], "sample": int(sample.get("epoch", 1)), **_cluster(sample, cluster, path),
-         **score}
+        {
+            "item": sample["id"],
+            "sample": int(sample.get("epoch", 1)),
+            **_cluster(sample, cluster, path),
+            **score,
+        }
         for sample in samples
         for score in _scores(sample, path)
     ]  # fmt: skip

@@ -11,7 +11,9 @@ import pandas as pd
 from scalekit.notes import Note
 
 SEED = re.compile(r"[-_./ ]?seed[-_=]?(?P<seed>\d+)(?=$|[-_./ ])", re.IGNORECASE)
-STEP = re.compile(r"[-_./ ]?(?:step|checkpoint|ckpt)[-_=]?(?P<step>\d+)(?=$|[-_./ ])", re.IGNORECASE)
+STEP = re.compile(
+    r"[-_./ ]?(?:step|checkpoint|ckpt)[-_=]?(?P<step>\d+)(?=$|[-_./ ])", re.IGNORECASE
+)
 MIXED = 0  # one file says higher is better, another says lower
 
 
@@ -38,7 +40,9 @@ class LogRows:
             chance |= part.chance
             notes += [note for note in part.notes if note not in notes]
         sources = list(dict.fromkeys(part.source for part in parts))
-        shown = ", ".join(sources[:3]) + (f", ... ({len(sources)} in all)" if len(sources) > 3 else "")
+        shown = ", ".join(sources[:3]) + (
+            f", ... ({len(sources)} in all)" if len(sources) > 3 else ""
+        )
         rows = pd.concat([part.rows for part in parts], ignore_index=True)
         return cls(rows, shown, notes, chance, direction)
 

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 
 class Monotonicity(NamedTuple):
-    """Kendall's tau-b of scores with time, its null SD and z, Spearman's rho, the rise in noise SDs.
+    """Kendall's tau-b of scores with time, its null SD and z, Spearman's rho, rise in noise SDs.
 
     Tau saturates with the ratio of rise to noise and depends on the number of checkpoints; `rise`
     (fitted rise over all checkpoints, in SDs of the noise between neighbours) does not.

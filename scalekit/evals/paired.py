@@ -165,7 +165,7 @@ def compare_models(
     if refused:
         notes.append(Note("no-seed-noise", "error", _refusal(refused)))
     rows = [_row(pair, confidence_level, margin) for pair in pairs]
-    table = _with_verdicts(pd.DataFrame(rows), adjust, margin, 1 - confidence_level)
+    table = _with_verdicts(pd.DataFrame(rows), adjust, 1 - confidence_level)
     resolved = [
         resolve(pair, row["verdict"], prices, power, confidence_level)
         for pair, (_, row) in zip(pairs, table.iterrows(), strict=True)
@@ -205,22 +205,39 @@ def _pairs(
     if not both:
         raise InputError(f"'{systems[0]}' and '{systems[1]}' have no benchmark in common.")
     if only_one:
-        notes.append(Note("not-in-common", "warning", f"Only one of the two recipes has "
-                          f"{', '.join(only_one[:5])}; left out."))  # fmt: skip
+        notes.append(
+            Note(
+                "not-in-common",
+                "warning",
+                f"Only one of the two recipes has {', '.join(only_one[:5])}; left out.",
+            )
+        )
     seeds = seed_variances(both, systems, seed_sd, last)
     pairs = [pair_up(m, systems, seeds[m.label], last, notes) for m in both]
     for metric in dict.fromkeys(pair.metric for pair in pairs):
         same = [p for p in pairs if p.metric == metric and p.difference is not None]
         if len(same) > 1:
             if len({p.direction for p in same}) > 1:
-                notes.append(Note("mixed-directions", "warning", f"'{metric}' is better higher on "
-                                  "some benchmarks and lower on others; no average."))  # fmt: skip
+                notes.append(
+                    Note(
+                        "mixed-directions",
+                        "warning",
+                        f"'{metric}' is better higher on "
+                        "some benchmarks and lower on others; no average.",
+                    )
+                )
                 continue
             pairs.append(average_pair(same))
             without = [p.benchmark for p in pairs if p.metric == metric and p.difference is None]
             if without:
-                notes.append(Note("partial-average", "warning", f"The average of {metric} leaves "
-                                  f"out {', '.join(without[:5])}, whose seed noise is unknown."))  # fmt: skip
+                notes.append(
+                    Note(
+                        "partial-average",
+                        "warning",
+                        f"The average of {metric} leaves "
+                        f"out {', '.join(without[:5])}, whose seed noise is unknown.",
+                    )
+                )
     return pairs
 
 
@@ -258,9 +275,7 @@ def _row(
     }  # fmt: skip
 
 
-def _with_verdicts(
-    table: pd.DataFrame, adjust: str, margin: object, level: float
-) -> pd.DataFrame:
+def _with_verdicts(table: pd.DataFrame, adjust: str, level: float) -> pd.DataFrame:
     """Add the adjusted p-values, over benchmarks of one metric, and the verdicts."""
     own = table["benchmark"] != AVERAGE
     for name in ("holm", "bh"):
@@ -288,11 +303,23 @@ def _seed_notes(pairs: list[Pair]) -> list[Note]:
         if source.startswith("own seeds") or source == "as its benchmarks":
             continue
         names = [p.benchmark for p in pairs if p.seed_source == source][:6]
-        notes.append(Note("seed-noise-borrowed", "warning", f"{', '.join(names)}: one seed in a "
-                          f"recipe or seed noise as asked for; used: {source}. The verdict is as "
-                          "good as that number is for these runs."))  # fmt: skip
+        notes.append(
+            Note(
+                "seed-noise-borrowed",
+                "warning",
+                f"{', '.join(names)}: one seed in a "
+                f"recipe or seed noise as asked for; used: {source}. The verdict is as "
+                "good as that number is for these runs.",
+            )
+        )
     if any(p.seed_source.startswith("stated seed SD 0") and p.difference is not None
            and p.difference.seed == 0 for p in pairs):  # fmt: skip
-        notes.append(Note("checkpoints-only", "warning", "With a seed SD of 0 the verdict is about "
-                          "these checkpoints, not about the recipes: retraining may undo it."))  # fmt: skip
+        notes.append(
+            Note(
+                "checkpoints-only",
+                "warning",
+                "With a seed SD of 0 the verdict is about "
+                "these checkpoints, not about the recipes: retraining may undo it.",
+            )
+        )
     return notes

@@ -60,9 +60,15 @@ def pair_up(
         )
     left_out = len(complete) - int(complete.sum())
     if left_out:
-        notes.append(Note("unpaired-items", "warning", f"{benchmark.label}: {left_out} of "
-                          f"{len(complete)} items are not answered by every seed of both recipes "
-                          "and are left out of the comparison."))  # fmt: skip
+        notes.append(
+            Note(
+                "unpaired-items",
+                "warning",
+                f"{benchmark.label}: {left_out} of "
+                f"{len(complete)} items are not answered by every seed of both recipes "
+                "and are left out of the comparison.",
+            )
+        )
     a, b = (v[:, complete] for v in values)
     clusters = None if benchmark.clusters is None else benchmark.clusters[complete]
     shared = {
@@ -100,11 +106,23 @@ def _of_scores(
     errors = [block.stderr for block in blocks]
     item = float(np.sum(np.square(errors))) if np.isfinite(errors).all() else 0.0
     if item:
-        notes.append(Note("unpaired-error", "info", f"{label}: no item answers; the item part is "
-                          "the unpaired one of the log's standard errors, which is too wide."))  # fmt: skip
+        notes.append(
+            Note(
+                "unpaired-error",
+                "info",
+                f"{label}: no item answers; the item part is "
+                "the unpaired one of the log's standard errors, which is too wide.",
+            )
+        )
     else:
-        notes.append(Note("item-noise-unknown", "warning", f"{label}: no item answers and no "
-                          "standard error; the verdict holds for these items only."))  # fmt: skip
+        notes.append(
+            Note(
+                "item-noise-unknown",
+                "warning",
+                f"{label}: no item answers and no "
+                "standard error; the verdict holds for these items only.",
+            )
+        )
     if given is None:
         per = [float(x.var(ddof=1)) / len(x) for x in (a, b)]
         seed = sum(per)

@@ -132,7 +132,7 @@ def power(
     target_power: float = 0.8,
     confidence_level: float = 0.95,
 ) -> PowerTable:
-    """Return the detectable difference, and the power for `difference`, over seeds x items x samples.
+    """Return detectable differences, and power for `difference`, over seeds x items x samples.
 
     The noise comes from a log (`source`, as `read_evals` takes it; `seed_sd` where the log has one
     seed), or, without a log, from the published table for `benchmark` (seed SD of a 7B model; the
@@ -166,9 +166,15 @@ def power(
         found.insert(0, "benchmark", name)
         rows.append(found)
         if len(samples) > 1 and not model.sample:
-            notes.append(Note("sample-noise-unknown", "warning", f"{name}: answers were not "
-                              "repeated, so the gain from more samples is not known; none is "
-                              "counted."))  # fmt: skip
+            notes.append(
+                Note(
+                    "sample-noise-unknown",
+                    "warning",
+                    f"{name}: answers were not "
+                    "repeated, so the gain from more samples is not known; none is "
+                    "counted.",
+                )
+            )
     table = pd.concat(rows, ignore_index=True)
     labels = {f"{name} ({measure})": model for (name, measure), model in noise.items()}
     return PowerTable(table, labels, difference, target_power, confidence_level, prices,
@@ -176,9 +182,7 @@ def power(
 
 
 DESIGN = ("seeds", "items", "samples")
-Noise = tuple[
-    dict[tuple[str, str], NoiseModel], dict[tuple[str, str], int], list[Note], Provenance
-]
+Noise = tuple[dict[tuple[str, str], NoiseModel], dict[tuple[str, str], int], list[Note], Provenance]
 
 
 def _rows(
@@ -245,11 +249,22 @@ def _from_log(
                     "for it. State one (seed_sd=0.005 is half a point)."
                 )
             sd = published.seed_sd
-            notes.append(Note("seed-noise-borrowed", "warning", f"{key[0]}: one seed in the log; "
-                              f"seed SD {sd:g} from {published.source}."))  # fmt: skip
+            notes.append(
+                Note(
+                    "seed-noise-borrowed",
+                    "warning",
+                    f"{key[0]}: one seed in the log; seed SD {sd:g} from {published.source}.",
+                )
+            )
         if row.recipes < 2:
-            notes.append(Note("assumed-item-noise", "info", f"{key[0]}: one recipe in the log; the "
-                              "SD of item differences is assumed to be "
-                              f"{ASSUMED_DIFFERENCE} of the item SD."))  # fmt: skip
+            notes.append(
+                Note(
+                    "assumed-item-noise",
+                    "info",
+                    f"{key[0]}: one recipe in the log; the "
+                    "SD of item differences is assumed to be "
+                    f"{ASSUMED_DIFFERENCE} of the item SD.",
+                )
+            )
         noise[key], sizes[key] = replace(model, seed=float(sd) ** 2), int(row.items)
     return noise, sizes, notes, evals.provenance

@@ -70,7 +70,7 @@ def read_evals(
         name = sorted(unknown)[0]
         raise ColumnNotFoundError(f"No role '{name}'. {did_you_mean(name, ALIASES)}")
     log = _rows_of(source, roles, filter_name, columns_are)
-    given = {name: -1 for name in lower_is_better} | {name: 1 for name in higher_is_better}
+    given = dict.fromkeys(lower_is_better, -1) | dict.fromkeys(higher_is_better, 1)
     both = set(lower_is_better) & set(higher_is_better)
     if both:
         raise InputError(f"'{sorted(both)[0]}' is in lower_is_better and in higher_is_better.")
@@ -122,7 +122,9 @@ def _from_mapping(
         raise InputError("The mapping is empty. Give recipe -> path or array.")
     parts = []
     for key, value in source.items():
-        named = dict(zip(("recipe", "seed"), key if isinstance(key, tuple) else (key,), strict=False))
+        named = dict(
+            zip(("recipe", "seed"), key if isinstance(key, tuple) else (key,), strict=False)
+        )
         if isinstance(value, (str, Path)):
             part = _from_path(Path(value), roles, filter_name, columns_are)
         elif isinstance(value, pd.DataFrame):
@@ -224,7 +226,10 @@ def _from_table(
     note = Note("wide-table", "info", f"{source}: read as a wide table, one column per {kind}: "
                 f"{', '.join(map(str, chosen[:8]))}{', ...' if len(chosen) > 8 else ''}.")  # fmt: skip
     long = renamed.melt(
-        id_vars=[r for r in named if r != kind], value_vars=chosen, var_name=kind, value_name="value"
+        id_vars=[r for r in named if r != kind],
+        value_vars=chosen,
+        var_name=kind,
+        value_name="value",
     )
     return _settle_run_names(LogRows(long, source, [note]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ SOURCES = ("own", "log", "moderated", "published")
 
 
 class SeedVariance(NamedTuple):
-    """Variance between seeds of one recipe's score, its degrees of freedom, and where it is from."""
+    """Variance between seeds of one recipe's score, its degrees of freedom, and its source."""
 
     variance: float
     df: float
@@ -70,28 +70,24 @@ def seed_variances(
             if name not in names:
                 raise InputError(f"seed_sd: no benchmark '{name}'. {did_you_mean(name, names)}")
     own = {b.label: pooled_seed_variance(b, list(recipes), last) for b in benchmarks}
-    chosen: dict[str, SeedVariance | None] = {}
-    if seed_sd == "moderated":
-        moderated = _moderated(own, "own seeds")
-    else:
-        moderated = {}
+    moderated = _moderated(own, "own seeds") if seed_sd == "moderated" else {}
     borrowed = _from_log(benchmarks, last) if seed_sd in (None, "log", "moderated") else {}
-    for benchmark in benchmarks:
+
+    def candidates(benchmark: Benchmark) -> Iterator[SeedVariance | None]:
         label = benchmark.label
-        candidates: list[SeedVariance | None] = []
         if isinstance(seed_sd, (float, int, Mapping)):
-            candidates.append(_stated(seed_sd, benchmark))
+            yield _stated(seed_sd, benchmark)
         elif seed_sd == "published":
-            candidates.append(_published(benchmark))
+            yield _published(benchmark)
         elif seed_sd == "log":
-            candidates.append(borrowed.get(label))
+            yield borrowed.get(label)
         else:
-            candidates.append(moderated.get(label))
-            candidates.append(own[label]._replace(source="own seeds") if own[label].df else None)
+            yield moderated.get(label)
+            yield own[label]._replace(source="own seeds") if own[label].df else None
             if seed_sd != "own":
-                candidates += [borrowed.get(label), _published(benchmark)]
-        chosen[label] = next((c for c in candidates if c is not None), None)
-    return chosen
+                yield from (borrowed.get(label), _published(benchmark))
+
+    return {b.label: next((c for c in candidates(b) if c is not None), None) for b in benchmarks}
 
 
 def _stated(seed_sd: float | Mapping[str, float], benchmark: Benchmark) -> SeedVariance | None:
@@ -126,7 +122,9 @@ def _moderated(found: Mapping[str, SeedVariance], source: str) -> dict[str, Seed
     with_seeds = {label: v for label, v in found.items() if v.df > 0}
     if not with_seeds:
         return {}
-    result = moderate([v.variance for v in with_seeds.values()], [v.df for v in with_seeds.values()])
+    result = moderate(
+        [v.variance for v in with_seeds.values()], [v.df for v in with_seeds.values()]
+    )
     shrunk = sum(v.variance > 0 for v in with_seeds.values()) >= FEWEST
     how = f"{source}, moderated over {len(with_seeds)} benchmarks" if shrunk else source
     return {

@@ -228,9 +228,15 @@ def _row(
     kind = wanted or next((name for name, value in noises.items() if value is not None), None)
     chosen = noises.get(kind) if kind else None
     if kind is None or chosen is None or len(blocks) < 2:
-        notes.append(Note("no-signal", "info", f"{benchmark.label}: "
-                          f"{'one recipe' if len(blocks) < 2 else 'no such noise in the log'}; "
-                          "left out."))  # fmt: skip
+        notes.append(
+            Note(
+                "no-signal",
+                "info",
+                f"{benchmark.label}: "
+                f"{'one recipe' if len(blocks) < 2 else 'no such noise in the log'}; "
+                "left out.",
+            )
+        )
         return None
     variance, df, averaged = chosen
     means = np.array([end.mean() for end in ends])

@@ -121,9 +121,13 @@ def sd_factors(df: float, confidence_level: float = 0.95) -> tuple[float, float]
 def _at_least_two(values: ArrayLike) -> Array:
     y = np.asarray(values, dtype=np.float64)
     if y.ndim != 1 or len(y) < 2:
-        raise InputError(f"One seed: an interval over seeds needs two or more; got shape {y.shape}.")
+        raise InputError(
+            f"One seed: an interval over seeds needs two or more; got shape {y.shape}."
+        )
     if not np.isfinite(y).all():
-        raise InputError(f"{int((~np.isfinite(y)).sum())} of {len(y)} values are no finite numbers.")
+        raise InputError(
+            f"{int((~np.isfinite(y)).sum())} of {len(y)} values are no finite numbers."
+        )
     return y
 
 

@@ -78,10 +78,8 @@ class Evals(Result):
 
     def summary(self) -> str:
         """Return the interpretation of the log: what was found, per benchmark and metric."""
-        counts = ", ".join(
-            f"{self.frame[column].nunique()} {column}{'s' * (self.frame[column].nunique() != 1)}"
-            for column in ("recipe", "benchmark", "metric")
-        )
+        levels = {c: self.frame[c].nunique() for c in ("recipe", "benchmark", "metric")}
+        counts = ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in levels.items())
         head = f"{len(self.frame):,} results: {counts}."
         table = self.tasks.head(30).to_string(index=False, float_format="{:.4g}".format)
         more = f"\n... and {len(self.tasks) - 30} more" if len(self.tasks) > 30 else ""
@@ -109,7 +107,6 @@ class Evals(Result):
         tasks["chance"] = tasks["chance"].astype(float)
         notes = tuple(Note(**note) for note in values["notes"])
         return cls(pd.DataFrame(dict(arrays)), tasks, notes, Provenance(**values["provenance"]))
-
 
 
 def require_levels(frame: pd.DataFrame, column: str, values: list[str]) -> None:

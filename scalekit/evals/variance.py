@@ -53,7 +53,7 @@ class BenchmarkVariance(Result):
         """Return the components of one benchmark as the noise of a comparison (see `power`)."""
         rows = self.components[self.components["benchmark"] == benchmark]
         rows = rows if metric is None else rows[rows["metric"] == metric]
-        if rows.empty or rows["metric"].nunique() > 1:
+        if rows.empty or len(set(rows["metric"])) > 1:
             names = sorted({f"{r.benchmark} ({r.metric})" for r in self.overview.itertuples()})
             raise InputError(f"Name one benchmark and metric of: {', '.join(names)}.")
         return noise_model(dict(zip(rows["component"], rows["variance"], strict=True)))
@@ -176,19 +176,36 @@ def benchmark_variance(source: Source, confidence_level: float = 0.95) -> Benchm
 def _components_of(
     benchmark: Benchmark, confidence_level: float, notes: list[Note]
 ) -> pd.DataFrame | None:
-    tables = [block.values for block in benchmark.blocks.values()]
+    tables = [block.answers for block in benchmark.blocks.values()]
     if all(table.size == 1 for table in tables):
-        notes.append(Note("nothing-to-decompose", "warning", f"{benchmark.label}: one seed, one "
-                          "item and one step; left out."))  # fmt: skip
+        notes.append(
+            Note(
+                "nothing-to-decompose",
+                "warning",
+                f"{benchmark.label}: one seed, one item and one step; left out.",
+            )
+        )
         return None
     squares = pooled_components(tables)
     if not all(np.isfinite(table).all() for table in tables):
-        notes.append(Note("unbalanced", "info", f"{benchmark.label}: cells are missing; components "
-                          "by moments, intervals approximate."))  # fmt: skip
+        notes.append(
+            Note(
+                "unbalanced",
+                "info",
+                f"{benchmark.label}: cells are missing; components "
+                "by moments, intervals approximate.",
+            )
+        )
     if "step" in squares.weights:
-        notes.append(Note("steps-share-a-trend", "info", f"{benchmark.label}: the step component "
-                          "holds the progress of training, which recipes share; the noise between "
-                          "checkpoints is in seed:step (or see `signal`, which detrends)."))  # fmt: skip
+        notes.append(
+            Note(
+                "steps-share-a-trend",
+                "info",
+                f"{benchmark.label}: the step component "
+                "holds the progress of training, which recipes share; the noise between "
+                "checkpoints is in seed:step (or see `signal`, which detrends).",
+            )
+        )
     squares = _with_recipes(squares, benchmark)
     rows = [
         _row(name, squares.estimate(name), *squares.interval(name, confidence_level))
@@ -202,9 +219,15 @@ def _components_of(
     table["share"] = table["variance"] / total if total else 0.0
     negative = table.loc[table["unbiased"] < 0, "component"].tolist()
     if negative:
-        notes.append(Note("negative-components", "info", f"{benchmark.label}: the estimate of "
-                          f"{', '.join(negative)} is below zero and shown as zero; its interval "
-                          "says how large it can still be."))  # fmt: skip
+        notes.append(
+            Note(
+                "negative-components",
+                "info",
+                f"{benchmark.label}: the estimate of "
+                f"{', '.join(negative)} is below zero and shown as zero; its interval "
+                "says how large it can still be.",
+            )
+        )
     return table
 
 
@@ -227,15 +250,15 @@ def _with_recipes(within: MeanSquares, benchmark: Benchmark) -> MeanSquares:
     blocks = list(benchmark.blocks.values())
     if len(blocks) < 2:
         return within
-    means = np.array([_item_means(block.values) for block in blocks])
+    means = np.array([block.item_means() for block in blocks])
     means = means[:, np.isfinite(means).all(axis=0)]
     m, n_items = means.shape
     if n_items == 0:
         return within
     recipe_means = means.mean(axis=1)
     extra, df = [float(recipe_means.var(ddof=1))], [m - 1.0]
-    zero = np.zeros(len(within.values))
-    shapes = [block.values.shape for block in blocks]
+    zero = np.zeros(len(within.mean_squares))
+    shapes = [block.answers.shape for block in blocks]
     noise_of_mean, noise_of_item = zero.copy(), zero.copy()
     for name, weight in within.weights.items():
         factors = _factors(name, within)
@@ -255,13 +278,7 @@ def _with_recipes(within: MeanSquares, benchmark: Benchmark) -> MeanSquares:
         weights["recipe:item"] = np.r_[-noise_of_item, by_item]
         if "item" in weights:
             weights["item"] = weights["item"] - weights["recipe:item"]
-    return MeanSquares(np.r_[within.values, extra], np.r_[within.df, df], weights)
-
-
-def _item_means(values: Array) -> Array:
-    present = np.isfinite(values)
-    n = present.sum(axis=(0, 2))
-    return np.where(n > 0, np.where(present, values, 0).sum(axis=(0, 2)) / np.maximum(n, 1), np.nan)
+    return MeanSquares(np.r_[within.mean_squares, extra], np.r_[within.df, df], weights)
 
 
 def _factors(name: str, within: MeanSquares) -> set[str]:
@@ -323,8 +340,12 @@ def projected(
     sizes = {"seed": seeds, "item": items, "step": steps}
     per = {}
     for name, value in variance.items():
-        factors = {"residual": ["seed", "item", "step"], "sample": ["seed", "item", "step"],
-                   "recipe:item": ["item"], "recipe": []}.get(name, name.split(":"))  # fmt: skip
+        factors = {
+            "residual": ["seed", "item", "step"],
+            "sample": ["seed", "item", "step"],
+            "recipe:item": ["item"],
+            "recipe": [],
+        }.get(name, name.split(":"))
         divided = value / np.prod([sizes[f] for f in factors])
         per[name] = divided / samples if name == "sample" else divided
     signal = per.pop("recipe", float("nan"))
@@ -338,15 +359,15 @@ def projected(
 
 def _overview_row(benchmark: Benchmark, variance: Mapping[str, float]) -> dict[str, Any]:
     blocks = list(benchmark.blocks.values())
-    seeds = max(b.values.shape[0] for b in blocks)
-    steps = max(b.values.shape[2] for b in blocks)
+    seeds = max(b.answers.shape[0] for b in blocks)
+    steps = max(b.answers.shape[2] for b in blocks)
     design = {
         "seeds": seeds,
         "items": len(benchmark.items),
         "steps": steps,
         "samples": max(1, round(float(np.mean([b.samples for b in blocks])))),
     }
-    mean = float(np.nanmean([np.nanmean(b.values) for b in blocks]))
+    mean = float(np.nanmean([np.nanmean(b.answers) for b in blocks]))
     noise = projected(variance, **design)
     own_sd = noise["difference_se"] / np.sqrt(2)
     floor = benchmark.chance if np.isfinite(benchmark.chance) else 0.0
@@ -371,7 +392,9 @@ def _overview_row(benchmark: Benchmark, variance: Mapping[str, float]) -> dict[s
 
 
 def _sentence(row: Any, components: pd.DataFrame) -> str:
-    part = components[(components["benchmark"] == row.benchmark) & (components["metric"] == row.metric)]
+    part = components[
+        (components["benchmark"] == row.benchmark) & (components["metric"] == row.metric)
+    ]
     variance = dict(zip(part["component"], part["variance"], strict=True))
     head = f"{row.benchmark} ({row.metric}): mean {row.mean:.4g}"
     if np.isfinite(row.seed_sd):
@@ -382,7 +405,9 @@ def _sentence(row: Any, components: pd.DataFrame) -> str:
         head += f", signal to noise {row.snr:.3g}"
     if np.isfinite(row.detectable):
         head += f", detectable difference {row.detectable:.3g} (80% power)"
-    per = {name: value for name, value in variance.items() if name not in ("recipe", "step", "item")}
+    per = {
+        name: value for name, value in variance.items() if name not in ("recipe", "step", "item")
+    }
     if per and sum(per.values()):
         head += f"; largest noise of a difference per answer: {max(per, key=lambda k: per[k])}"
     return head + "."

@@ -22,9 +22,13 @@ def verdict(p: float, p_equivalent: float, level: float) -> str:
 
 
 def resolve(
-    pair: Pair, found_verdict: str, costs: Mapping[str, float], power: float, confidence_level: float
+    pair: Pair,
+    found_verdict: str,
+    costs: Mapping[str, float],
+    power: float,
+    confidence_level: float,
 ) -> dict[str, Any]:
-    """Return the detectable difference and, for an open one, the cheapest addition to resolve it."""
+    """Return the detectable difference and, for an open one, the cheapest addition."""
     if pair.noise is None:
         return {}
     seeds, samples = min(pair.seeds), max(1, round(pair.samples))
@@ -69,21 +73,25 @@ def sentence(
         return (f"{name}: real. {ahead} is better than {behind} by {size} ({interval} of "
                 f"{systems[0]} - {systems[1]}, adjusted p = {_p(row)}){within}.")  # fmt: skip
     if row["verdict"] == "equivalent":
-        return (f"{name}: equivalent. {systems[0]} - {systems[1]} = {row['difference']:.4g}, within "
-                f"the margin of {limit:g} ({interval}, p = {row['p_equivalent']:.2g}).")  # fmt: skip
+        return (
+            f"{name}: equivalent. {systems[0]} - {systems[1]} = {row['difference']:.4g}, within "
+            f"the margin of {limit:g} ({interval}, p = {row['p_equivalent']:.2g})."
+        )
     text = (f"{name}: not resolved. {systems[0]} - {systems[1]} = {row['difference']:.4g} "
             f"({interval}, adjusted p = {_p(row)})")  # fmt: skip
-    return text + _advice(row, systems)
+    return text + _advice(row)
 
 
 def _p(row: pd.Series) -> str:
     return f"{row['p_decisive']:.2g}"
 
 
-def _advice(row: pd.Series, systems: tuple[str, str]) -> str:
+def _advice(row: pd.Series) -> str:
     if not np.isfinite(row.get("detectable", np.nan)):
         return "."
     text = f"; this design finds differences from {row['detectable']:.2g}"
     if isinstance(row["cheapest"], str) and row["cheapest"]:
         return f"{text}. Cheapest to resolve one of this size: {row['cheapest']}."
-    return f"{text}, and no addition up to 100 seeds and 100 times the items would resolve this one."
+    return (
+        f"{text}, and no addition up to 100 seeds and 100 times the items would resolve this one."
+    )
