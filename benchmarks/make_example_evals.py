@@ -94,7 +94,7 @@ def main() -> None:
     final = table[
         (table["step"] == table["step"].max()) & (table["params"] == table["params"].max())
     ]
-    print(final.groupby(["benchmark", "recipe"])["acc"].mean().unstack().round(3))
+    print(final.pivot_table("acc", "benchmark", "recipe").round(3))
     print(f"{len(table):,} rows, {OUT.stat().st_size / 1000:.0f} kB")
 
 

@@ -40,13 +40,13 @@ def compare_models(
     from scalekit.evals import compare_models as compare
     from scalekit.evals import read_evals
 
-    roles = parse_pairs(columns, "--columns")
+    columns_as = parse_pairs(columns, "--columns")
     if a is not None and b is None and Path(a).exists():
         names = _names(log, Path(a))
-        evals = read_evals({names[0]: log, names[1]: Path(a)}, **roles)
+        evals = read_evals({names[0]: log, names[1]: Path(a)}, columns=columns_as)
         a, b = names
     else:
-        evals = read_evals(log, **roles)
+        evals = read_evals(log, columns=columns_as)
     deliver(
         compare(evals, a, b, metric=metric, seed_sd=_seed_sd(seed_sd), margin=margin, last=last,
                 adjust=adjust, confidence_level=level),

@@ -44,7 +44,7 @@ def power(
     from scalekit.evals import power as plan
     from scalekit.evals import read_evals
 
-    evals = None if log is None else read_evals(log, **parse_pairs(columns, "--columns"))
+    evals = None if log is None else read_evals(log, columns=parse_pairs(columns, "--columns"))
     result = plan(
         evals, benchmark=benchmark, metric=metric, difference=difference,
         seeds=_integers(seeds, "--seeds") or [], items=_integers(items, "--items"),

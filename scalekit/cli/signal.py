@@ -27,7 +27,7 @@ def signal(
     from scalekit.evals import read_evals
     from scalekit.evals import signal as rate
 
-    evals = read_evals(log, **parse_pairs(columns, "--columns"))
+    evals = read_evals(log, columns=parse_pairs(columns, "--columns"))
     deliver(
         rate(evals.select(metric=metric), noise=noise, last=last, confidence_level=level),
         as_json,

@@ -29,5 +29,5 @@ def variance(
     """Variance components of each benchmark: items, seeds, steps, samples; signal to noise."""
     from scalekit.evals import benchmark_variance, read_evals
 
-    evals = read_evals(log, **parse_pairs(columns, "--columns"))
+    evals = read_evals(log, columns=parse_pairs(columns, "--columns"))
     deliver(benchmark_variance(evals.select(benchmark, metric), level), as_json, output)

@@ -86,15 +86,17 @@ def cheapest_addition(
     n = np.unique(np.ceil(items * factors).astype(int))
     powers = samples * 2 ** np.arange(0, int(np.log2(MOST_SAMPLES)) + 1)
     r = powers if noise.sample > 0 else np.array([samples])
-    grid = np.meshgrid(k, n, r, indexing="ij")
-    reached = noise.power(difference, *grid, confidence_level)
+    kk, nn, rr = np.meshgrid(k, n, r, indexing="ij")
+    reached = noise.power(difference, kk, nn, rr, confidence_level)
     enough = reached >= power
     if not enough.any():
         return None
-    cost = np.where(enough, design_cost(*grid, prices), np.inf)
+    cost = np.where(enough, design_cost(kk, nn, rr, prices), np.inf)
     best = np.unravel_index(np.argmin(cost), cost.shape)
     return Addition(
-        *(int(axis[best]) for axis in grid),
+        seeds=int(kk[best]),
+        items=int(nn[best]),
+        samples=int(rr[best]),
         cost=float(cost[best] - design_cost(seeds, items, samples, prices)),
         power=float(reached[best]),
         seeds_alone=_first(k, enough[:, 0, 0]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -132,6 +134,11 @@ def build_block(
         stderr=mean_of(rows, "stderr"),
         scale=mean_of(rows, "scale"),
     )
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
+    """Iterate over the rows as named tuples, whose fields pandas cannot type."""
+    return iter(frame.itertuples(index=False))
 
 
 def mean_of(rows: pd.DataFrame, column: str) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.evals.blocks import rows_of
 from scalekit.evals.conventions import is_proportion, known_chance, known_direction
 from scalekit.evals.table import DEFAULTS, KEYS, Evals, describe_tasks
 from scalekit.notes import Note
@@ -227,7 +229,7 @@ def _task_meta(
             options = sorted(set(tasks["metric"]) | set(tasks["benchmark"]))
             if name not in options:
                 raise ColumnNotFoundError(f"No {column} '{name}'. {did_you_mean(name, options)}")
-    tasks["direction"] = [_direction(row, direction) for row in tasks.itertuples()]
+    tasks["direction"] = [_direction(row, direction) for row in rows_of(tasks)]
     unknown = sorted(tasks.loc[tasks["direction"] == 0, "metric"].unique())
     if unknown:
         told.append(
@@ -240,20 +242,20 @@ def _task_meta(
             )
         )
     tasks["direction"] = tasks["direction"].replace(0, 1)
-    tasks["chance"] = [_chance(row, chance) for row in tasks.itertuples()]
+    tasks["chance"] = [_chance(row, chance) for row in rows_of(tasks)]
     return tasks
 
 
-def _direction(row: object, given: Mapping[str, int] | None) -> int:
-    benchmark, metric = str(row.benchmark), str(row.metric)  # type: ignore[attr-defined]
+def _direction(row: Any, given: Mapping[str, int] | None) -> int:
+    benchmark, metric = str(row.benchmark), str(row.metric)
     for name in (metric, benchmark):
         if given and name in given:
             return int(given[name])
     return known_direction(metric) or 0
 
 
-def _chance(row: object, given: Mapping[str, float] | float | None) -> float:
-    benchmark, metric = str(row.benchmark), str(row.metric)  # type: ignore[attr-defined]
+def _chance(row: Any, given: Mapping[str, float] | float | None) -> float:
+    benchmark, metric = str(row.benchmark), str(row.metric)
     value = given.get(benchmark) if isinstance(given, Mapping) else given
     if value is None:
         value = known_chance(benchmark) if is_proportion(metric) else None
@@ -271,7 +273,7 @@ def _count_notes(tasks: pd.DataFrame, frame: pd.DataFrame) -> list[Note]:
     gaps = tasks[tasks["missing"] > 0]
     if len(gaps):
         listed = ", ".join(
-            f"{r.benchmark} ({r.metric}): {r.missing}" for r in gaps.head(5).itertuples()
+            f"{r.benchmark} ({r.metric}): {r.missing}" for r in rows_of(gaps.head(5))
         )
         notes.append(
             Note(

@@ -123,14 +123,15 @@ def _moments_as_mean_squares(
     unweighted means: they carry the estimates exactly and the intervals approximately.
     """
     parts = [_moments(table, effects) for table in tables]
-    left, right = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    left, right = np.sum([p[0] for p in parts], axis=0), np.sum([p[1] for p in parts], axis=0)
     if np.linalg.matrix_rank(left / np.abs(left).max(axis=1, keepdims=True)) < len(effects):
         raise InputError(
             "The missing cells leave the factors tangled (for example, every seed has its own "
             "steps). Compare at common steps, or average over the steps first."
         )
     components = np.linalg.solve(left, right)
-    design, df = sum(p[2] for p in parts), sum(p[3] for p in parts)
+    design = np.sum([p[2] for p in parts], axis=0)
+    df = np.sum([p[3] for p in parts], axis=0)
     squares = np.maximum(design @ components, 0.0)
     return squares, df, design
 

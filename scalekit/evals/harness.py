@@ -57,15 +57,9 @@ def read_lm_eval(
         _read_samples(path, roles.get("cluster"), filter_name)
         for path in _newest(samples, SAMPLES, notes)
     ]
-    with_items = {
-        (
-            str(part.rows["recipe"].iloc[0]),
-            part.rows["seed"].iloc[0],
-            part.rows["step"].iloc[0],
-            task,
-        )
-        for part in parts
-        for task in part.rows["benchmark"].unique()
+    keys = ["recipe", "seed", "step", "benchmark"]
+    with_items: set[tuple[object, ...]] = {
+        tuple(row) for part in parts for row in part.rows[keys].drop_duplicates().to_numpy()
     }
     parts += [
         _read_results(path, with_items, filter_name) for path in _newest(results, RESULTS, notes)

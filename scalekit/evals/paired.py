@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scalekit.errors import InputError, did_you_mean
 from scalekit.evals.additions import checked_costs
 from scalekit.evals.adjust import benjamini_hochberg, holm
+from scalekit.evals.blocks import rows_of
 from scalekit.evals.pairing import Pair, average_pair, pair_up
 from scalekit.evals.reading import Source, as_evals
 from scalekit.evals.seed_noise import SeedSD, seed_variances
@@ -79,7 +80,7 @@ class ModelComparison(Result):
             f"{r.benchmark}/{r.metric}": {
                 "estimate": r.difference, "ci_lower": r.ci_lower, "ci_upper": r.ci_upper
             }
-            for r in self.table.itertuples()
+            for r in rows_of(self.table)
         }  # fmt: skip
         return {
             "params": params,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def pair_up(
     """Return the comparison of two recipes on the items that all their seeds answered."""
     blocks = [benchmark.blocks[name] for name in systems]
     values = [block.last(last) for block in blocks]
-    complete = np.logical_and(*(np.isfinite(v).all(axis=0) for v in values))
+    complete = np.asarray(np.isfinite(np.concatenate(values)).all(axis=0))
     if not complete.any():
         raise InputError(
             f"{benchmark.label}: no item was answered by all seeds of '{systems[0]}' and "
@@ -71,7 +72,7 @@ def pair_up(
         )
     a, b = (v[:, complete] for v in values)
     clusters = None if benchmark.clusters is None else benchmark.clusters[complete]
-    shared = {
+    shared: dict[str, Any] = {
         "benchmark": benchmark.name,
         "metric": benchmark.metric,
         "direction": benchmark.direction,
@@ -81,17 +82,17 @@ def pair_up(
         "samples": float(np.mean([block.samples for block in blocks])),
     }
     if seed is None:
-        return Pair(**shared, seed_source="none", difference=None, noise=None)  # type: ignore[arg-type]
+        return Pair(**shared, seed_source="none", difference=None, noise=None)
     own = seed.source == "own seeds" and min(len(a), len(b)) > 1
     given = None if own else (seed.variance, seed.df)
     if a.shape[1] == 1:
         difference = _of_scores(a[:, 0], b[:, 0], blocks, given, benchmark.label, notes)
-        return Pair(**shared, seed_source=seed.source, difference=difference, noise=None)  # type: ignore[arg-type]
+        return Pair(**shared, seed_source=seed.source, difference=difference, noise=None)
     difference = crossed_difference(a, b, clusters, given)
     df = sum(block.sample_df for block in blocks)
     within = sum(block.sample_squares for block in blocks) / df / last if df else 0.0
-    noise = noise_of(a, b, difference, given, within, shared["samples"])  # type: ignore[arg-type]
-    return Pair(**shared, seed_source=seed.source, difference=difference, noise=noise)  # type: ignore[arg-type]
+    noise = noise_of(a, b, difference, given, within, shared["samples"])
+    return Pair(**shared, seed_source=seed.source, difference=difference, noise=noise)
 
 
 def _of_scores(

@@ -97,10 +97,12 @@ def noncentral_power(shift: ArrayLike, df: ArrayLike, confidence_level: float = 
     critical = t_quantile(confidence_level, df)
     small = (df < 1e4) & (shift < 30) & (df > 0)  # beyond, the normal tail; nctdtr loses digits
     at = np.where(small, df, 10.0), np.where(small, shift, 0.0), np.where(small, critical, 1.0)
-    exact = 1 - special.nctdtr(*at) + special.nctdtr(at[0], at[1], -at[2])
+    far_tail = special.nctdtr(at[0], np.minimum(at[1], 5.0), -at[2])
+    exact = 1 - special.nctdtr(*at) + np.where(at[1] < 5, far_tail, 0.0)  # below 1e-9 beyond
     with np.errstate(invalid="ignore"):
         normal = special.ndtr(shift - critical) + special.ndtr(-shift - critical)
-    return np.where(df > 0, np.where(small, exact, normal), 0.0)
+    usable = small & np.isfinite(exact)  # nctdtr gives up far in the tails
+    return np.where(df > 0, np.where(usable, exact, normal), 0.0)
 
 
 def noncentral_shift(df: ArrayLike, confidence_level: float, power: float) -> Array:

@@ -144,13 +144,15 @@ def plot_signal(result: SignalReport, ax: Axes | None = None) -> Axes:
 def _snr_by_scale(result: SignalReport, ax: Axes | None) -> Axes:
     axes = _axes(ax, 8)
     groups = result.table.dropna(subset=["scale"]).groupby(["benchmark", "metric"], sort=False)
-    one_metric = result.table["metric"].nunique() == 1
-    for (key, rows), colour in zip(groups, LINES * 20, strict=False):
+    one_metric = len(set(result.table["metric"])) == 1
+    for k, ((key, rows), colour) in enumerate(zip(groups, LINES * 20, strict=False)):
         ordered = rows.sort_values("scale")
         name = str(key[0]) if one_metric else f"{key[0]} ({key[1]})"
-        axes.plot(ordered["scale"], ordered["snr"], "o-", color=colour, label=name)
-        axes.fill_between(ordered["scale"], ordered["ci_lower"], ordered["ci_upper"], alpha=0.15,
-                          color=colour, linewidth=0)  # fmt: skip
+        centre, x = ordered["snr"], ordered["scale"] * 1.012 ** (k - len(groups) / 2)
+        spread = np.array([centre - ordered["ci_lower"], ordered["ci_upper"] - centre])
+        axes.errorbar(x, centre, yerr=spread, fmt="o-", color=colour, label=name, capsize=2,
+                      markersize=4, linewidth=1.2, elinewidth=0.8)  # fmt: skip
+    axes.set_yscale("symlog", linthresh=1)
     axes.set_xscale("log")
     axes.axhline(1, color="#777777", linewidth=0.8, linestyle="--")
     axes.set_xlabel("scale")

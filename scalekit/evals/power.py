@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scalekit.errors import InputError
 from scalekit.evals.additions import checked_costs, design_cost
+from scalekit.evals.blocks import rows_of
 from scalekit.evals.conventions import PUBLISHED_SEED_NOISE, published_seed_noise
 from scalekit.evals.planning import NoiseModel
 from scalekit.evals.reading import Source, as_evals
@@ -64,7 +65,7 @@ class PowerTable(Result):
         return with_notes("\n".join(lines) + f"\n\n{table}", self.notes)
 
     def _answers(self) -> list[str]:
-        best = {(r.benchmark, r.metric): r for r in self.cheapest().itertuples()}
+        best = {(r.benchmark, r.metric): r for r in rows_of(self.cheapest())}
         lines = []
         for key in dict.fromkeys(zip(self.table["benchmark"], self.table["metric"], strict=True)):
             row = best.get(key)
@@ -161,7 +162,7 @@ def power(
         )  # fmt: skip
         designs = pd.DataFrame({k: g.ravel() for k, g in zip(DESIGN, grid, strict=True)})
         found = _rows(model, designs, difference, confidence_level, target_power)
-        found["cost"] = design_cost(*(designs[c] for c in DESIGN), prices)
+        found["cost"] = design_cost(designs["seeds"], designs["items"], designs["samples"], prices)
         found.insert(0, "metric", measure)
         found.insert(0, "benchmark", name)
         rows.append(found)
@@ -192,21 +193,20 @@ def _rows(
     confidence_level: float,
     target_power: float,
 ) -> pd.DataFrame:
-    table = designs.copy()
+    k, n, r = (designs[column].to_numpy() for column in DESIGN)
     known = replace(model, seed_df=np.inf)
-    for column in ("standard_error", "df", "detectable", "power"):
-        table[column] = np.nan
-    for single, noise in ((True, known), (False, model)):
-        rows = ((designs["seeds"] == 1) == single).to_numpy()
-        if not rows.any():
-            continue
-        design = [designs.loc[rows, c].to_numpy() for c in DESIGN]
-        table.loc[rows, "standard_error"] = np.sqrt(noise.variance(*design))
-        table.loc[rows, "df"] = noise.df(*design)
-        table.loc[rows, "detectable"] = noise.detectable(*design, confidence_level, target_power)
-        if difference is not None:
-            table.loc[rows, "power"] = noise.power(difference, *design, confidence_level)
-    return table if difference is not None else table.drop(columns="power")
+
+    def of(quantity: Callable[[NoiseModel], NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.where(k == 1, quantity(known), quantity(model))
+
+    table = designs.assign(
+        standard_error=np.sqrt(model.variance(k, n, r)),
+        df=of(lambda noise: noise.df(k, n, r)),
+        detectable=of(lambda noise: noise.detectable(k, n, r, confidence_level, target_power)),
+    )
+    if difference is not None:
+        table["power"] = of(lambda noise: noise.power(difference, k, n, r, confidence_level))
+    return table
 
 
 def _published(benchmark: str | None, seed_sd: float | None) -> Noise:
@@ -233,9 +233,12 @@ def _from_log(
     source: Source, benchmark: str | None, metric: str | None, seed_sd: float | None
 ) -> Noise:
     evals = as_evals(source).select(benchmark=benchmark, metric=metric)
-    variance = benchmark_variance(evals)
+    final = evals.last_steps()
+    variance = benchmark_variance(final.select())
     noise, sizes, notes = {}, {}, list(variance.notes)
-    for row in variance.overview.itertuples():
+    if len(final.frame) < len(evals.frame):
+        notes.append(Note("last-steps", "info", "Planned for scores at the last step of a run."))
+    for row in rows_of(variance.overview):
         key = (str(row.benchmark), str(row.metric))
         if row.items < 2:
             raise InputError(f"{key[0]} has one score per run: log item answers to plan items.")

@@ -43,6 +43,7 @@ def read_evals(
     unit: str | None = None,
     filter_name: str | None = None,
     columns_are: str | None = None,
+    columns: Mapping[str, str] | None = None,
     **roles: str,
 ) -> Evals:
     """Read benchmark results into one checked long table.
@@ -52,10 +53,11 @@ def read_evals(
     a mapping to arrays (items,), (seeds, items) or (seeds, items, steps) works too.
 
     `roles` say which column plays which part: recipe, seed, step, benchmark, metric, item,
-    sample, cluster, stderr, scale, value (for lm-eval, `cluster` names a field of `doc`; for
-    Inspect, one of the sample's metadata). A wide table has one column per metric or per recipe;
-    `columns_are="metric"|"recipe"` settles it. `chance` is the score of a guess per benchmark,
-    `unit` "percent" or "fraction" for all accuracies, `filter_name` the lm-eval filter to keep.
+    sample, cluster, stderr, scale, value; as keywords or in `columns` (for lm-eval, `cluster` names
+    a field of `doc`; for Inspect, one of the sample's metadata). A wide table has one column per
+    metric or per recipe; `columns_are="metric"|"recipe"` settles it. `chance` is the score of a
+    guess per benchmark, `unit` "percent" or "fraction" for all accuracies, `filter_name` the
+    lm-eval filter to keep.
 
     Raises InputError or ColumnNotFoundError, naming file, row and column, where the log cannot be
     read in one way; what was assumed, left out or missing is counted in the notes.
@@ -65,6 +67,7 @@ def read_evals(
     """
     if isinstance(source, Evals):
         return source
+    roles = roles | dict(columns or {})
     unknown = set(roles) - set(ALIASES)
     if unknown:
         name = sorted(unknown)[0]
@@ -106,6 +109,7 @@ def _rows_of(
         return _from_mapping(source, roles, filter_name, columns_are)
     if isinstance(source, (str, Path)):
         return _from_path(Path(source), roles, filter_name, columns_are)
+    assert not isinstance(source, Evals)
     parts = [_from_path(Path(path), roles, filter_name, columns_are) for path in source]
     if not parts:
         raise InputError("The list of files is empty. Give at least one.")
@@ -223,8 +227,9 @@ def _from_table(
     if kind not in ("metric", "recipe"):
         raise InputError(f"columns_are must be 'metric' or 'recipe'; got {kind!r}.")
     chosen = [c for c in numeric if str(c) in known] if kind == "metric" and known else numeric
-    note = Note("wide-table", "info", f"{source}: read as a wide table, one column per {kind}: "
-                f"{', '.join(map(str, chosen[:8]))}{', ...' if len(chosen) > 8 else ''}.")  # fmt: skip
+    listed = ", ".join(map(str, chosen[:8])) + (", ..." if len(chosen) > 8 else "")
+    text = f"{source}: read as a wide table, one column per {kind}: {listed}."
+    note = Note("wide-table", "info", text)
     long = renamed.melt(
         id_vars=[r for r in named if r != kind],
         value_vars=chosen,

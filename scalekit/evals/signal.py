@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from scalekit.errors import InputError, did_you_mean
-from scalekit.evals.blocks import Benchmark, Block
+from scalekit.evals.blocks import Benchmark, Block, rows_of
 from scalekit.evals.conventions import framing
 from scalekit.evals.decisions import decision_accuracy, implied_decision_accuracy
 from scalekit.evals.monotonicity import monotonicity
@@ -51,7 +51,7 @@ class SignalReport(Result):
 
     def summary(self) -> str:
         """Return what to track, per task (and scale), then the ranking."""
-        lines = [self._advice(row) for row in self.table[self.table["best"]].head(20).itertuples()]
+        lines = [self._advice(row) for row in rows_of(self.table[self.table["best"]].head(20))]
         columns = [c for c in SHOWN if not self.table[c].isna().all()]
         table = self.table[columns].head(60).to_string(index=False, float_format="{:.4g}".format)
         return with_notes("\n".join(lines) + f"\n\n{table}", self.notes)
@@ -79,7 +79,7 @@ class SignalReport(Result):
             f"{r.benchmark}/{r.metric}" + (f"@{r.scale:g}" if np.isfinite(r.scale) else ""): {
                 "estimate": r.snr, "ci_lower": r.ci_lower, "ci_upper": r.ci_upper
             }
-            for r in self.table.itertuples()
+            for r in rows_of(self.table)
         }  # fmt: skip
         return {
             "params": params,
@@ -91,7 +91,7 @@ class SignalReport(Result):
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> SignalReport:
         """Return the result that `save` wrote."""
         table = pd.DataFrame(values["table"])
-        numbers = [c for c in table if c not in TEXT]
+        numbers = [str(c) for c in table if c not in TEXT]
         table[numbers] = table[numbers].astype(float)
         return cls(
             table,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, did_you_mean
-from scalekit.evals.blocks import Benchmark, build_benchmark
+from scalekit.evals.blocks import Benchmark, build_benchmark, rows_of
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 
@@ -60,14 +60,25 @@ class Evals(Result):
         frame = self.frame[keep].reset_index(drop=True)
         return Evals(frame, describe_tasks(frame, self.tasks), self.notes, self.provenance)
 
+    def last_steps(self) -> Evals:
+        """Return the part of the table at each run's last step."""
+        keys = ["recipe", "seed", "benchmark", "metric"]
+        last = self.frame.groupby(keys, observed=True)["step"].transform("max")
+        frame = self.frame[self.frame["step"] == last].reset_index(drop=True)
+        return Evals(frame, describe_tasks(frame, self.tasks), self.notes, self.provenance)
+
     def benchmarks(self) -> list[Benchmark]:
         """Return the table as dense blocks, one object per benchmark and metric."""
-        meta = self.tasks.set_index(["benchmark", "metric"])
+        groups = self.frame.groupby(["benchmark", "metric"], sort=True, observed=True)
         return [
             build_benchmark(
-                part, *key, direction=meta.loc[key, "direction"], chance=meta.loc[key, "chance"]
+                groups.get_group((task.benchmark, task.metric)),
+                str(task.benchmark),
+                str(task.metric),
+                int(task.direction),
+                float(task.chance),
             )
-            for key, part in self.frame.groupby(["benchmark", "metric"], sort=True, observed=True)
+            for task in rows_of(self.tasks)
         ]
 
     def scores(self) -> pd.DataFrame:
@@ -126,17 +137,18 @@ def describe_tasks(frame: pd.DataFrame, meta: pd.DataFrame) -> pd.DataFrame:
     some recipe answered.
     """
     rows = []
-    known = meta.set_index(["benchmark", "metric"])[["direction", "chance"]]
+    known = {(m.benchmark, m.metric): m for m in rows_of(meta)}
     for key, part in frame.groupby(["benchmark", "metric"], sort=True, observed=True):
         runs = part.groupby(["recipe", "seed", "step"], observed=True).ngroups
         cells = part.groupby(["recipe", "seed", "step", "item"], observed=True).ngroups
         items = part["item"].nunique()
+        task = known[key[0], key[1]]
         rows.append(
             {
-                "benchmark": key[0],
-                "metric": key[1],
-                "direction": int(known.loc[key, "direction"]),
-                "chance": float(known.loc[key, "chance"]),
+                "benchmark": str(key[0]),
+                "metric": str(key[1]),
+                "direction": int(task.direction),
+                "chance": float(task.chance),
                 "recipes": part["recipe"].nunique(),
                 "seeds": int(part.groupby("recipe", observed=True)["seed"].nunique().max()),
                 "steps": part["step"].nunique(),

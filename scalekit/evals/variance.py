@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalekit.errors import InputError
-from scalekit.evals.blocks import Benchmark
+from scalekit.evals.blocks import Benchmark, rows_of
 from scalekit.evals.components import MeanSquares, pooled_components
 from scalekit.evals.planning import NoiseModel
 from scalekit.evals.reading import Source, as_evals
@@ -54,7 +54,7 @@ class BenchmarkVariance(Result):
         rows = self.components[self.components["benchmark"] == benchmark]
         rows = rows if metric is None else rows[rows["metric"] == metric]
         if rows.empty or len(set(rows["metric"])) > 1:
-            names = sorted({f"{r.benchmark} ({r.metric})" for r in self.overview.itertuples()})
+            names = sorted({f"{r.benchmark} ({r.metric})" for r in rows_of(self.overview)})
             raise InputError(f"Name one benchmark and metric of: {', '.join(names)}.")
         return noise_model(dict(zip(rows["component"], rows["variance"], strict=True)))
 
@@ -73,7 +73,7 @@ class BenchmarkVariance(Result):
         """
         rows = []
         given = {"seeds": seeds, "items": items, "steps": steps, "samples": samples}
-        for task in self.overview.itertuples():
+        for task in rows_of(self.overview):
             part = self.components[
                 (self.components["benchmark"] == task.benchmark)
                 & (self.components["metric"] == task.metric)
@@ -88,7 +88,7 @@ class BenchmarkVariance(Result):
 
     def summary(self) -> str:
         """Return, per benchmark, which noise dominates, and the table behind it."""
-        lines = [_sentence(row, self.components) for row in self.overview.head(12).itertuples()]
+        lines = [_sentence(row, self.components) for row in rows_of(self.overview.head(12))]
         if len(self.overview) > 12:
             lines.append(f"... and {len(self.overview) - 12} more (see .to_frame())")
         shown = self.components[["benchmark", "metric", "component", "sd", "variance", "ci_lower",
@@ -106,7 +106,7 @@ class BenchmarkVariance(Result):
             f"{r.benchmark}/{r.metric}/{r.component}": {
                 "estimate": r.variance, "ci_lower": r.ci_lower, "ci_upper": r.ci_upper
             }
-            for r in self.components.itertuples()
+            for r in rows_of(self.components)
         }  # fmt: skip
         return {
             "params": params,
@@ -338,7 +338,7 @@ def projected(
 ) -> dict[str, float]:
     """Return score_se, difference_se and reliability of a design, from the components."""
     sizes = {"seed": seeds, "item": items, "step": steps}
-    per = {}
+    per: dict[str, float] = {}
     for name, value in variance.items():
         factors = {
             "residual": ["seed", "item", "step"],
@@ -346,7 +346,7 @@ def projected(
             "recipe:item": ["item"],
             "recipe": [],
         }.get(name, name.split(":"))
-        divided = value / np.prod([sizes[f] for f in factors])
+        divided = value / float(np.prod([sizes[f] for f in factors]))
         per[name] = divided / samples if name == "sample" else divided
     signal = per.pop("recipe", float("nan"))
     own = sum(value for name, value in per.items() if name not in ("item", "step"))
@@ -368,7 +368,7 @@ def _overview_row(benchmark: Benchmark, variance: Mapping[str, float]) -> dict[s
         "samples": max(1, round(float(np.mean([b.samples for b in blocks])))),
     }
     mean = float(np.nanmean([np.nanmean(b.answers) for b in blocks]))
-    noise = projected(variance, **design)
+    noise = projected(variance, seeds, len(benchmark.items), steps, design["samples"])
     own_sd = noise["difference_se"] / np.sqrt(2)
     floor = benchmark.chance if np.isfinite(benchmark.chance) else 0.0
     signal = variance.get("recipe", float("nan"))
