@@ -3,8 +3,9 @@
 Model for one recipe (generalisability theory): an answer of seed s to item i at step t is
 mu + a_s + b_i + c_t + (ab)_si + (ac)_st + (bc)_it + e_sit, all independent. Balanced data are
 solved by the expected mean squares (Searle, Casella and McCulloch 1992, ch. 4), others by one
-pass of within-group sums of squares for every subset of factors (for two factors these are the
-U-statistics of Gao and Owen 2017, Electronic Journal of Statistics 11:1235).
+pass: two factors by fitting constants (Henderson's method III, the sum of squares of each factor
+adjusted for the other), three by within-group sums of squares for every subset of factors (which
+for two are the U-statistics of Gao and Owen 2017, Electronic Journal of Statistics 11:1235).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from scalekit.errors import InputError
 
 Array = NDArray[np.float64]
 FACTORS = ("seed", "item", "step")
+MOST_CONSTANTS = 2000  # levels of the smaller factor whose constants are solved for
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,9 @@ def pooled_components(tables: Sequence[Array], names: Sequence[str] = FACTORS) -
     reduced = [t.reshape([t.shape[axis] for axis in active]) for t in tables]
     if all(np.isfinite(t).all() for t in reduced):
         squares, df, design = (sum(parts) for parts in zip(*map(_anova, reduced), strict=True))
+    elif len(active) == 2 and all(min(t.shape) <= MOST_CONSTANTS for t in reduced):
+        parts = zip(*map(_fitting_constants, reduced), strict=True)
+        squares, df, design = (np.sum(part, axis=0) for part in parts)
     else:
         squares, df, design = _moments_as_mean_squares(reduced, effects)
     seen = df > 0
@@ -112,6 +117,38 @@ def _anova(table: Array) -> tuple[Array, Array, Array]:
         for i, u in enumerate(effects)
     ])  # fmt: skip
     return squares, df, design
+
+
+def _fitting_constants(table: Array) -> tuple[Array, Array, Array]:
+    """Return what `_anova` does for a two-way table with missing cells (Henderson's method III).
+
+    E[SS of a factor given the other] = rank V_residual + (n - levels of the other) V_factor, and
+    the residual sum of squares is that of both factors' constants fitted.
+    """
+    if table.shape[0] > table.shape[1]:
+        squares, df, design = _fitting_constants(table.T)
+        swap = [1, 0, 2]
+        return squares[swap], df[swap], design[np.ix_(swap, swap)]
+    present = np.isfinite(table)
+    table, present = table[present.any(axis=1)], present[present.any(axis=1)]
+    table, present = table[:, present.any(axis=0)], present[:, present.any(axis=0)]
+    n, rows, columns = int(present.sum()), *table.shape
+    y = np.where(present, table - np.nanmean(table), 0.0)
+    per_row, per_column = present.sum(axis=1), present.sum(axis=0)
+    column_means = y.sum(axis=0) / per_column
+    mask = present.astype(np.float64)
+    constants = np.diag(per_row.astype(np.float64)) - (mask / per_column) @ mask.T
+    right = y.sum(axis=1) - mask @ column_means
+    rank = int(np.linalg.matrix_rank(constants, hermitian=True))
+    rows_given_columns = float(right @ np.linalg.pinv(constants, hermitian=True) @ right)
+    rows_alone = float((y.sum(axis=1) ** 2 / per_row).sum())
+    columns_alone = float((y.sum(axis=0) ** 2 / per_column).sum())
+    residual = float((y**2).sum()) - columns_alone - rows_given_columns
+    columns_given_rows = columns_alone + rows_given_columns - rows_alone
+    lost = rows - 1 - rank  # constants that the missing cells leave tangled with the columns
+    df = np.array([rank, columns - 1 - lost, n - columns - rank], dtype=np.float64)
+    design = np.array([[n - columns, 0.0, df[0]], [0.0, n - rows, df[1]], [0.0, 0.0, df[2]]])
+    return np.maximum([rows_given_columns, columns_given_rows, residual], 0.0), df, design
 
 
 def _moments_as_mean_squares(
