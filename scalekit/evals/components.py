@@ -59,7 +59,8 @@ def crossed_components(values: ArrayLike, names: Sequence[str] = FACTORS) -> Mea
     >>> round(crossed_components(table).estimate("seed"))
     9
     """
-    return pooled_components([np.asarray(values, dtype=np.float64)], names)
+    table = np.asarray(values, dtype=np.float64)
+    return pooled_components([table], names[: table.ndim])
 
 
 def pooled_components(tables: Sequence[Array], names: Sequence[str] = FACTORS) -> MeanSquares:
@@ -161,7 +162,8 @@ def _moments_as_mean_squares(
     """
     parts = [_moments(table, effects) for table in tables]
     left, right = np.sum([p[0] for p in parts], axis=0), np.sum([p[1] for p in parts], axis=0)
-    if np.linalg.matrix_rank(left / np.abs(left).max(axis=1, keepdims=True)) < len(effects):
+    scale = np.maximum(np.abs(left).max(axis=1, keepdims=True), 1.0)
+    if np.linalg.matrix_rank(left / scale) < len(effects):
         raise InputError(
             "The missing cells leave the factors tangled (for example, every seed has its own "
             "steps). Compare at common steps, or average over the steps first."

@@ -37,7 +37,7 @@ def is_lm_eval(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         head = file.read(4096)
     if path.suffix == ".jsonl":
-        return '"doc_id"' in head
+        return '"doc_id"' in head and any(f'"{k}"' in head for k in ("resps", "doc", "doc_hash"))
     return '"results"' in head[:400] and '"eval"' not in head[:400]
 
 

@@ -14,6 +14,8 @@ SEED = re.compile(r"[-_./ ]?seed[-_=]?(?P<seed>\d+)(?=$|[-_./ ])", re.IGNORECASE
 STEP = re.compile(
     r"[-_./ ]?(?:step|checkpoint|ckpt)[-_=]?(?P<step>\d+)(?=$|[-_./ ])", re.IGNORECASE
 )
+# what a part without these roles has where another part of the log has them
+ABSENT = {"item": "all", "cluster": "all", "seed": 0, "step": 0, "sample": 0}
 MIXED = 0  # one file says higher is better, another says lower
 
 
@@ -43,7 +45,12 @@ class LogRows:
         shown = ", ".join(sources[:3]) + (
             f", ... ({len(sources)} in all)" if len(sources) > 3 else ""
         )
-        rows = pd.concat([part.rows for part in parts], ignore_index=True)
+        present = {role for part in parts for role in part.rows.columns}
+        filled = [
+            part.rows.assign(**{k: v for k, v in ABSENT.items() if k in present - {*part.rows}})
+            for part in parts
+        ]
+        rows = pd.concat(filled, ignore_index=True)
         return cls(rows, shown, notes, chance, direction)
 
 

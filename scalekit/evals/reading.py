@@ -215,7 +215,10 @@ def _from_table(
     rest = [c for c in table.columns if c not in named.values()]
     renamed = table.rename(columns={column: role for role, column in named.items()})
     if "value" in named:
-        return _settle_run_names(LogRows(renamed[list(named)], source))
+        values = renamed[list(named)]
+        if "metric" not in named and str(named["value"]).lower() not in ALIASES["value"]:
+            values = values.assign(metric=str(named["value"]))
+        return _settle_run_names(LogRows(values, source))
     numeric = [c for c in rest if pd.api.types.is_numeric_dtype(table[c])]
     if not numeric:
         raise ColumnNotFoundError(

@@ -107,7 +107,7 @@ class Evals(Result):
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the columns of the long table, as saved beside the JSON."""
         return {
-            str(name): column.to_numpy(dtype=float if column.dtype.kind in "fiub" else np.str_)
+            str(name): column.to_numpy(dtype=None if column.dtype.kind in "fiu" else np.str_)
             for name, column in self.frame.items()
         }
 

@@ -186,7 +186,7 @@ def _components_of(
             )
         )
         return None
-    squares = pooled_components(tables)
+    squares = _squares_of(tables, benchmark, notes)
     if not all(np.isfinite(table).all() for table in tables):
         notes.append(
             Note(
@@ -229,6 +229,18 @@ def _components_of(
             )
         )
     return table
+
+
+def _squares_of(tables: list[Array], benchmark: Benchmark, notes: list[Note]) -> MeanSquares:
+    """Return the components within recipes; at each seed's last step where steps do not cross."""
+    try:
+        return pooled_components(tables)
+    except InputError:
+        if all(table.shape[2] == 1 for table in tables):
+            raise
+        message = f"{benchmark.label}: the seeds were logged at different steps; each seed's last is used."
+        notes.append(Note("steps-differ", "warning", message))
+        return pooled_components([b.last(1)[:, :, None] for b in benchmark.blocks.values()])
 
 
 ORDER = ("recipe", "item", "recipe:item", "seed", "seed:item", "step", "seed:step", "item:step",
