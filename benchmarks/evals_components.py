@@ -39,14 +39,14 @@ def against_truth(reps: int) -> None:
         rows = {name: (squares.estimate(name), *squares.interval(name)) for name in SDS}
         seconds.append(time.process_time() - start)
         found.append(rows)
-    print(
-        f"10 x 1000 x 20, {reps} repetitions; median {1000 * np.median(seconds):.1f} ms with intervals"
-    )
+    milliseconds = 1000 * np.median(seconds)
+    print(f"10 x 1000 x 20, {reps} repetitions; median {milliseconds:.1f} ms with intervals")
     for name, sd in SDS.items():
         values = np.array([rows[name] for rows in found])
         mean, error = values[:, 0].mean(), values[:, 0].std(ddof=1) / np.sqrt(reps)
         covered = np.mean((values[:, 1] <= sd**2) & (sd**2 <= values[:, 2]))
-        print(f"  {name:10s} truth {sd**2:.6f} mean {mean:.6f} ({(mean - sd**2) / error:+.1f} MC SE), "
+        off = (mean - sd**2) / error
+        print(f"  {name:10s} truth {sd**2:.6f} mean {mean:.6f} ({off:+.1f} MC SE), "
               f"interval covers {100 * covered:.0f}%")  # fmt: skip
 
 
@@ -60,8 +60,8 @@ def unbalanced() -> None:
         found.append((squares.estimate("seed"), *squares.interval("seed")))
     values = np.array(found)
     covered = np.mean((values[:, 1] <= 1e-4) & (values[:, 2] >= 1e-4))
-    print(f"10 x 2000, 40% missing, 200 repetitions: seed {values[:, 0].mean():.6f} (truth .000100), "
-          f"interval covers {100 * covered:.0f}%")  # fmt: skip
+    print(f"10 x 2000, 40% missing, 200 repetitions: seed {values[:, 0].mean():.6f} "
+          f"(truth .000100), interval covers {100 * covered:.0f}%")  # fmt: skip
     y = simulate(rng, (10, 14000, 1), {"seed": 0.01, "item": 0.3, "residual": 0.35})
     y[rng.random(y.shape) < 0.4] = np.nan
     start = time.process_time()
@@ -75,8 +75,8 @@ def beside_mixedlm(shape: tuple[int, int, int] = (10, 200, 10)) -> None:
     y = simulate(np.random.default_rng(2), shape, {"seed": 0.03, "item": 0.3, "step": 0.03,
                                                    "residual": 0.36})  # fmt: skip
     index = np.indices(shape)
-    frame = pd.DataFrame({"y": y.ravel(), "one": 1,
-                          **{name: index[axis].ravel() for name, axis in AXES.items()}})  # fmt: skip
+    factors = {name: index[axis].ravel() for name, axis in AXES.items()}
+    frame = pd.DataFrame({"y": y.ravel(), "one": 1, **factors})
     parts = {name: f"0 + C({name})" for name in AXES}
     start = time.process_time()
     with warnings.catch_warnings():

@@ -67,7 +67,8 @@ def iqm_of_games(reps: int = 400) -> None:
             ours += truth[n] in found.interval
             percentile += truth[n] in found.percentile
         print(f"T6 IQM of {len(mean)} games, n={n}: {100 * ours / reps:.1f} "
-              f"(target >= 92 at n=3); percentile (rliable's) {100 * percentile / reps:.1f}")  # fmt: skip
+              f"(target >= 92 at n=3); percentile (rliable's) "
+              f"{100 * percentile / reps:.1f}")  # fmt: skip
 
 
 def clusters(reps: int = 4000) -> None:
@@ -93,7 +94,8 @@ def clusters(reps: int = 4000) -> None:
             inspect += abs(x.mean()) < t_quantile(0.95, n_clusters - 1) * se
         kind = "log-normal" if unequal else "equal"
         print(f"  C={n_clusters} {kind} sizes: {100 * ours / reps:.1f}; C/(C-1) with t(C-1) "
-              f"{100 * inspect / reps:.1f}; items independent {100 * naive / reps:.1f}")  # fmt: skip
+              f"{100 * inspect / reps:.1f}; items independent "
+              f"{100 * naive / reps:.1f}")  # fmt: skip
 
 
 def moderated(reps: int = 1500, benchmarks: int = 30, spread: float = 0.4) -> None:

@@ -102,7 +102,8 @@ def madaan() -> None:
             (row.mean_pct - row.chance) / row.std_final_pct,
         )
         print(
-            f"   {row.bench}: mean/SD {plain:.2f} (published {row.snr_disc}), above chance {above:.2f}"
+            f"   {row.bench}: mean/SD {plain:.2f} (published {row.snr_disc}), "
+            f"above chance {above:.2f}"
         )
     print(f"   tau null SD at 21 checkpoints: {tau_null_sd(21):.3f}")
     for name in ("HumanEval", "COPA", "ARC-C", "GSM8k", "PIQA", "SIQA", "HellaSwag", "MMLU",
@@ -126,7 +127,7 @@ def closed_form(splits: int = 200) -> float:
     for source in ("cruxeval_output", "mbpp_plus", "lcb", "humaneval_plus"):
         rows = table[table["source"] == source]
         scores = rows.pivot_table("pass1", "model", "example_id").to_numpy()
-        m, n_items = scores.shape
+        n_items = scores.shape[1]
         squares = crossed_components(scores, ("model", "item"))
         model, residual = squares.estimate("model"), squares.estimate("residual")
         rng = np.random.default_rng(0)

@@ -45,7 +45,8 @@ def test_a_tidy_table_is_read_by_its_usual_column_names() -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".tsv", ".jsonl"])
 def test_a_file_says_the_same_as_the_frame(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"log{suffix}"
-    write = {".csv": lambda t: t.to_csv(path, index=False), ".parquet": lambda t: t.to_parquet(path),
+    write = {".csv": lambda t: t.to_csv(path, index=False),
+             ".parquet": lambda t: t.to_parquet(path),
              ".tsv": lambda t: t.to_csv(path, index=False, sep="\t"),
              ".jsonl": lambda t: t.to_json(path, orient="records", lines=True)}  # fmt: skip
     write[suffix](tidy())
@@ -108,7 +109,7 @@ def test_a_log_of_only_nan_is_an_error() -> None:
 def test_text_in_the_value_column_names_the_row() -> None:
     table = tidy().astype({"acc": object})
     table.loc[2, "acc"] = "correct"
-    with pytest.raises(InputError, match="row 3, column 'value'.*'correct'"):
+    with pytest.raises(InputError, match=r"row 3, column 'value'.*'correct'"):
         sk.read_evals(table, value="acc")
 
 
@@ -145,7 +146,7 @@ def test_percent_becomes_fractions() -> None:
 def test_percent_and_fractions_together_are_an_error() -> None:
     table = tidy().assign(acc=lambda t: np.where(t["model"] == "a", 100, 1) * t["acc"])
     with pytest.raises(
-        InputError, match="in percent for arc_easy, a.*in fractions for arc_easy, b"
+        InputError, match=r"in percent for arc_easy, a.*in fractions for arc_easy, b"
     ):
         sk.read_evals(table)
     assert sk.read_evals(table, unit="fraction").frame["value"].max() == 100
@@ -288,7 +289,7 @@ def test_lm_eval_has_one_row_per_filter_and_one_filter_is_kept(tmp_path: Path) -
     assert evals.frame["value"].sum() == 0
     assert "one-filter" in codes(evals)
     assert sk.read_evals(path, filter_name="flexible").frame["value"].sum() == 3
-    with pytest.raises(InputError, match="no filter 'flexibel'. Did you mean 'flexible'"):
+    with pytest.raises(InputError, match=r"no filter 'flexibel'. Did you mean 'flexible'"):
         sk.read_evals(path, filter_name="flexibel")
 
 
@@ -303,7 +304,9 @@ def test_of_repeated_evaluations_the_newest_is_read(tmp_path: Path) -> None:
 def test_lm_eval_clusters_come_from_a_field_of_doc(tmp_path: Path) -> None:
     path = write_samples(tmp_path / "m", [True, False] * 10)
     assert sk.read_evals(path, cluster="passage").frame["cluster"].nunique() == 4
-    with pytest.raises(InputError, match="no field 'pasage' to cluster by. Did you mean 'passage'"):
+    with pytest.raises(
+        InputError, match=r"no field 'pasage' to cluster by. Did you mean 'passage'"
+    ):
         sk.read_evals(path, cluster="pasage")
 
 

@@ -63,7 +63,7 @@ def test_noise_is_what_was_asked_for() -> None:
     assert sk.signal(log, noise="seed").table["noise_sd"].iloc[0] == pytest.approx(0.5, rel=0.4)
     with pytest.raises(InputError, match="The log shows no item noise"):
         sk.signal(log, noise="item")
-    with pytest.raises(InputError, match="No noise 'stp'. Did you mean 'step'"):
+    with pytest.raises(InputError, match=r"No noise 'stp'. Did you mean 'step'"):
         sk.signal(log, noise="stp")
     with pytest.raises(InputError, match="last=4 or more"):
         sk.signal(log, noise="step", last=2)
@@ -100,7 +100,7 @@ def test_scales_are_rated_and_compared_with_the_largest() -> None:
 
 
 def test_a_reference_gives_the_ordering_to_agree_with() -> None:
-    log = {name: np.full((2, 1), k) + [[0.0], [0.1]] for k, name in enumerate("abc")}
+    log = {name: np.array([[k], [k + 0.1]]) for k, name in enumerate("abc")}
     agree = sk.signal(log, reference={"a": 1, "b": 2, "c": 3}).table["decision_accuracy"]
     against = sk.signal(log, reference={"a": 3, "b": 2, "c": 1}).table["decision_accuracy"]
     assert (agree.iloc[0], against.iloc[0]) == (1.0, 0.0)

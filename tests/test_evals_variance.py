@@ -74,7 +74,7 @@ def test_intervals_of_components_cover() -> None:
 def test_moments_equal_the_exact_solution_on_balanced_data() -> None:
     y = simulate(np.random.default_rng(2), (4, 20, 5))
     exact = crossed_components(y)
-    squares, df, design = _moments_as_mean_squares([y], _subsets(3))
+    squares, _, design = _moments_as_mean_squares([y], _subsets(3))
     solved = np.linalg.solve(design, squares)
     for value, name in zip(solved, exact.weights, strict=True):
         assert value == pytest.approx(exact.estimate(name), abs=1e-12)

@@ -16,7 +16,9 @@ def signal(
         Path, typer.Argument(help="A table, an lm-eval or Inspect log, or a folder of them.")
     ],
     noise: Annotated[str | None, typer.Option(help="Noise to rate by: seed, step, item.")] = None,
-    last: Annotated[int, typer.Option(help="Checkpoints at the end of a run to use.")] = 10,
+    last: Annotated[
+        int | None, typer.Option(help="Checkpoints at the end of a run that make its score.")
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
     columns: Columns = None,
     level: Level = 0.95,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ STEP = re.compile(
     r"[-_./ ]?(?:step|checkpoint|ckpt)[-_=]?(?P<step>\d+)(?=$|[-_./ ])", re.IGNORECASE
 )
 # what a part without these roles has where another part of the log has them
-ABSENT = {"item": "all", "cluster": "all", "seed": 0, "step": 0, "sample": 0}
+ABSENT: dict[str, Any] = {"item": "all", "cluster": "all", "seed": 0, "step": 0, "sample": 0}
 MIXED = 0  # one file says higher is better, another says lower
 
 

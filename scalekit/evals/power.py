@@ -14,9 +14,10 @@ from scalekit.errors import InputError
 from scalekit.evals.additions import checked_costs, design_cost
 from scalekit.evals.blocks import rows_of
 from scalekit.evals.conventions import PUBLISHED_SEED_NOISE, published_seed_noise
+from scalekit.evals.decomposing import ASSUMED_DIFFERENCE
 from scalekit.evals.planning import NoiseModel
 from scalekit.evals.reading import Source, as_evals
-from scalekit.evals.variance import ASSUMED_DIFFERENCE, benchmark_variance
+from scalekit.evals.variance import benchmark_variance
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 
@@ -269,5 +270,11 @@ def _from_log(
                     f"{ASSUMED_DIFFERENCE} of the item SD.",
                 )
             )
+        if row.seeds < 2:
+            notes.append(
+                Note("one-seed-plan", "info", f"{key[0]}: with one seed per recipe, what single "
+                     "answers vary by cannot be told from true differences between items; the "
+                     "gain from more seeds is larger than planned here.")
+            )  # fmt: skip
         noise[key], sizes[key] = replace(model, seed=float(sd) ** 2), int(row.items)
     return noise, sizes, notes, evals.provenance

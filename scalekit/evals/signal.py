@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NOISES = ("seed", "step", "item")
+DEFAULT_LAST = {"seed": 1, "step": 10, "item": 1}  # checkpoints that make up a run's score
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -117,7 +118,7 @@ def signal(
     source: Source,
     *,
     noise: str | None = None,
-    last: int = 10,
+    last: int | None = None,
     reference: Mapping[str, float] | None = None,
     confidence_level: float = 0.95,
 ) -> SignalReport:
@@ -127,7 +128,8 @@ def signal(
     less the noise in them, so it neither grows with the number of recipes (as a range does) nor
     counts chance (as mean over SD does). `noise` is "seed" (between seeds), "step" (between the
     `last` checkpoints of a run, detrended) or "item" (other items); None takes the first that the
-    log shows, one and the same for all metrics of a benchmark. With several scales in the log each
+    log shows. A run's score is the mean of its `last` checkpoints: by default the last one, and 10
+    where the noise is that of steps. With several scales in the log each
     scale is rated, and its ordering of recipes compared with that of the largest scale;
     `reference` (recipe -> quality, higher is better) gives the ordering otherwise.
 
@@ -136,7 +138,7 @@ def signal(
     evals = as_evals(source)
     if noise is not None and noise not in NOISES:
         raise InputError(f"No noise '{noise}'. {did_you_mean(noise, NOISES)}")
-    if last < 4 and noise == "step":
+    if last is not None and last < 4 and noise == "step":
         raise InputError(f"Step noise needs last=4 or more checkpoints; got {last}.")
     notes = list(evals.notes)
     families = _families(evals.frame)
@@ -145,7 +147,8 @@ def signal(
         for scale, blocks in _by_scale(benchmark).items():
             row = _row(benchmark, blocks, scale, noise, last, confidence_level, notes)
             if row is not None:
-                proxy, target = _orderings(benchmark, blocks, families, reference, last)
+                used = last or DEFAULT_LAST[row["noise"]]
+                proxy, target = _orderings(benchmark, blocks, families, reference, used)
                 row["decision_accuracy"] = (
                     decision_accuracy(proxy, target) if len(proxy) > 1 else np.nan
                 )
@@ -214,19 +217,21 @@ def _row(
     blocks: list[Block],
     scale: float,
     wanted: str | None,
-    last: int,
+    last: int | None,
     level: float,
     notes: list[Note],
 ) -> dict[str, Any] | None:
     traces = [[s[np.isfinite(s)] for s in block.seed_scores()] for block in blocks]
-    ends = [np.array([trace[-last:].mean() for trace in seeds]) for seeds in traces]
-    noises = {
-        "seed": _seed_noise(ends),
-        "step": _step_noise(traces, last),
-        "item": _item_noise(blocks, last),
+    noises: dict[str, Callable[[int], Noise]] = {
+        "seed": lambda n: _seed_noise(_ends(traces, n)),
+        "step": lambda n: _step_noise(traces, n),
+        "item": lambda n: _item_noise(blocks, n),
     }
-    kind = wanted or next((name for name, value in noises.items() if value is not None), None)
-    chosen = noises.get(kind) if kind else None
+    found = {
+        name: noises[name](last or DEFAULT_LAST[name]) for name in ([wanted] if wanted else NOISES)
+    }
+    kind = next((name for name, value in found.items() if value is not None), None)
+    chosen = found[kind] if kind else None
     if kind is None or chosen is None or len(blocks) < 2:
         notes.append(
             Note(
@@ -239,6 +244,8 @@ def _row(
         )
         return None
     variance, df, averaged = chosen
+    used = last or DEFAULT_LAST[kind]
+    ends = _ends(traces, used)
     means = np.array([end.mean() for end in ends])
     between = float(means.var(ddof=1))
     snr, lower, upper = _ratio(between, len(means) - 1, variance, df, averaged, level)
@@ -251,11 +258,16 @@ def _row(
         "noise_sd": float(np.sqrt(variance)), "noise": kind, "snr": snr, "ci_lower": lower,
         "ci_upper": upper, "reliability": reliability,
         "implied_accuracy": float(implied_decision_accuracy(reliability)),
-        **_as_published(benchmark, traces, ends, last), **_trend(benchmark, traces),
+        **_as_published(benchmark, traces, ends, last or 10), **_trend(benchmark, traces),
     }  # fmt: skip
 
 
 Noise = tuple[float, float, float] | None  # variance of one score, its df, scores averaged
+
+
+def _ends(traces: list[list[NDArray[np.float64]]], last: int) -> list[NDArray[np.float64]]:
+    """Return, per recipe, each seed's score: the mean of its last checkpoints."""
+    return [np.array([trace[-last:].mean() for trace in seeds]) for seeds in traces]
 
 
 def _seed_noise(ends: list[NDArray[np.float64]]) -> Noise:
