@@ -22,131 +22,7 @@ Array = NDArray[np.float64]
 ASSUMED_DIFFERENCE = 0.6
 
 
-def noise_model(self, benchmark: str, metric: str | None = None) -> NoiseModel:
-        """Return the components of one benchmark as the noise of a comparison (see `power`)."""
-        rows = self.components[self.components["benchmark"] == benchmark]
-        rows = rows if metric is None else rows[rows["metric"] == metric]
-        if rows.empty or len(set(rows["metric"])) > 1:
-            names = sorted({f"{r.benchmark} ({r.metric})" for r in rows_of(self.overview)})
-            raise InputError(f"Name one benchmark and metric of: {', '.join(names)}.")
-        return noise_model(dict(zip(rows["component"], rows["variance"], strict=True)))
-
-    def project(
-        self,
-        seeds: int | None = None,
-        items: int | None = None,
-        steps: int | None = None,
-        samples: int | None = None,
-    ) -> pd.DataFrame:
-        """Return the standard errors that another design would have (a decision study).
-
-        `score_se` is that of one recipe's score on new items; `difference_se` that of the
-        difference of two recipes which share items and steps; `reliability` the share of true
-        variance in the scores of recipes. What is not given stays as in the log.
-        """
-        rows = []
-        given = {"seeds": seeds, "items": items, "steps": steps, "samples": samples}
-        for task in rows_of(self.overview):
-            part = self.components[
-                (self.components["benchmark"] == task.benchmark)
-                & (self.components["metric"] == task.metric)
-            ]
-            variance = dict(zip(part["component"], part["variance"], strict=True))
-            design = {k: v if v is not None else getattr(task, k) for k, v in given.items()}
-            if min(design.values()) < 1:
-                raise InputError(f"A design has at least one of each; got {given}.")
-            rows.append({"benchmark": task.benchmark, "metric": task.metric, **design,
-                         **projected(variance, **design)})  # fmt: skip
-        return pd.DataFrame(rows)
-
-    def summary(self) -> str:
-        """Return, per benchmark, which noise dominates, and the table behind it."""
-        lines = [_sentence(row, self.components) for row in rows_of(self.overview.head(12))]
-        if len(self.overview) > 12:
-            lines.append(f"... and {len(self.overview) - 12} more (see .to_frame())")
-        shown = self.components[["benchmark", "metric", "component", "sd", "variance", "ci_lower",
-                                 "ci_upper", "share"]].head(60)  # fmt: skip
-        table = shown.to_string(index=False, float_format="{:.4g}".format)
-        return with_notes("\n".join(lines) + f"\n\n{table}", self.notes)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per benchmark, metric and component."""
-        return self.components
-
-    def payload(self) -> dict[str, Any]:
-        """Return the components, the overview and the level of the intervals."""
-        params = {
-            f"{r.benchmark}/{r.metric}/{r.component}": {
-                "estimate": r.variance, "ci_lower": r.ci_lower, "ci_upper": r.ci_upper
-            }
-            for r in rows_of(self.components)
-        }  # fmt: skip
-        return {
-            "params": params,
-            "confidence_level": self.confidence_level,
-            "components": self.components.to_dict("records"),
-            "overview": self.overview.to_dict("records"),
-        }
-
-    @classmethod
-    def restore(
-        cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-    ) -> BenchmarkVariance:
-        """Return the result that `save` wrote."""
-        return cls(
-            pd.DataFrame(values["components"]).replace({None: np.nan}),
-            pd.DataFrame(values["overview"]).replace({None: np.nan}),
-            float(values["confidence_level"]),
-            tuple(Note(**note) for note in values["notes"]),
-            Provenance.from_dict(values["provenance"]),
-        )
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the components as stacked bars, one bar per benchmark."""
-        from scalekit.evals.plots import plot_components
-
-        return plot_components(self, ax)
-
-
-def benchmark_variance(source: Source, confidence_level: float = 0.95) -> BenchmarkVariance:
-    """Return all variance components of each benchmark and metric, with intervals.
-
-    `source` is what `read_evals` reads or returned. Components of one answer: recipe (the signal),
-    item, recipe:item, seed, seed:item, step, seed:step, item:step, residual, sample; those whose
-    factor has one level are not there. Balanced logs are solved exactly by the expected mean
-    squares, others by moments; intervals are modified large-sample ones (Ting et al. 1990), and
-    the components within recipes are pooled over recipes. Raises InputError where no benchmark
-    has two seeds, two items or two steps.
-
-    >>> rng = np.random.default_rng(0)
-    >>> answers = rng.random((5, 200)) < 0.7
-    >>> benchmark_variance({"a": answers}).components["component"].tolist()
-    ['item', 'seed', 'residual']
-    """
-    evals = as_evals(source)
-    parts, overview, notes = [], [], list(evals.notes)
-    for benchmark in evals.benchmarks():
-        table = _components_of(benchmark, confidence_level, notes)
-        if table is None:
-            continue
-        variance = dict(zip(table["component"], table["variance"], strict=True))
-        overview.append(_overview_row(benchmark, variance))
-        parts.append(table)
-    if not parts:
-        raise InputError(
-            "One seed, one item and one step everywhere: there is no variance to decompose. "
-            "Log item answers (lm-eval: --log_samples), or several seeds."
-        )
-    return BenchmarkVariance(
-        components=pd.concat(parts, ignore_index=True),
-        overview=pd.DataFrame(overview),
-        confidence_level=confidence_level,
-        notes=tuple(notes),
-        provenance=evals.provenance,
-    )
-
-
-def _components_of(
+def components_of(
     benchmark: Benchmark, confidence_level: float, notes: list[Note]
 ) -> pd.DataFrame | None:
     """Return one row per component of a benchmark, or None where there is nothing to decompose."""
@@ -212,9 +88,7 @@ def _squares_of(tables: list[Array], benchmark: Benchmark, notes: list[Note]) ->
     except InputError:
         if all(table.shape[2] == 1 for table in tables):
             raise
-        message = (
-            f"{benchmark.label}: seeds were logged at different steps; each one's last is used."
-        )
+        message = f"{benchmark.label}: the seeds were logged at different steps; each seed's last is used."
         notes.append(Note("steps-differ", "warning", message))
         return pooled_components([b.last(1)[:, :, None] for b in benchmark.blocks.values()])
 
@@ -286,8 +160,6 @@ def _split_samples(
     rows: list[dict[str, Any]], benchmark: Benchmark, confidence_level: float
 ) -> list[dict[str, Any]]:
     """Take the noise of repeated samples out of the residual, where answers were repeated."""
-    from scipy import special
-
     df = sum(block.sample_df for block in benchmark.blocks.values())
     if not df:
         return rows
