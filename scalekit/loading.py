@@ -11,6 +11,7 @@ from scalekit.results import Result, read_saved
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
     "fit": ("scalekit.fitters.fit", "Fit"),
+    "runs": ("scalekit.tables", "RunTable"),
 }
 
 

@@ -20,7 +20,10 @@ _FLOP_UNITS = {
     "pf-day": PF_DAY,
     "pfday": PF_DAY,
 }
-_QUANTITY = re.compile(r"([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z-]*)")
+_QUANTITY = re.compile(
+    r"([+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"\s*([A-Za-z-]*)"
+)
 
 
 def parse_quantity(text: str | float) -> float:

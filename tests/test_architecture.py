@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "scalekit"
-GROUND = {"errors", "notes", "units", "seeds", "results", "files", "version", "loading"}
+GROUND = {
+    *("errors", "notes", "units", "seeds", "results", "files", "version", "loading"),
+    *("columns", "rows", "tables"),
+}
 ROOMS = {
     "data": GROUND,
     "fitters": GROUND,
