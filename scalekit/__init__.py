@@ -21,8 +21,8 @@ _PUBLIC = {
     # fitters
     "Law": "scalekit.fitters",
     "fit": "scalekit.fitters",
-    "laws": "scalekit.fitters",
-    "published": "scalekit.fitters",
+    "laws": "scalekit.fitters.laws",
+    "published": "scalekit.fitters.published",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -183,7 +183,9 @@ def sensitivity_table(fit: Fit) -> pd.DataFrame:
             variants.append((f"without the {count} worst row(s)", fit.problem, weights))
     rows = []
     for words, problem, weights in variants:
-        theta = fit.theta if words == "as fitted" else solve(problem, fit.theta[None], weights).theta[0]
+        theta = (
+            fit.theta if words == "as fitted" else solve(problem, fit.theta[None], weights).theta[0]
+        )
         values = to_natural(theta, fit.law.parameters)
         far = fit.law.model.value(theta[None], beyond)[0, 0]
         rows.append([words, *values, far])

@@ -128,9 +128,7 @@ class Law:
             Parameter(**{**vars(p), "scale": column}) if p.scale == "x" else p
             for p in self.parameters
         )
-        return Law(
-            self.name, formula, self.source, self.domain, (column,), moved, self.between
-        )
+        return Law(self.name, formula, self.source, self.domain, (column,), moved, self.between)
 
     @property
     def latex(self) -> str:

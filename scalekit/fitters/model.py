@@ -192,9 +192,9 @@ class ImplicitModel:
         theta = theta.copy()
         for k in self._shifts[:1]:
             theta[:, k] = 0.0
-            gap = self._equation(
-                {**scales, **_columns_of(theta, self.parameters), "loss": target}
-            )[0]
+            gap = self._equation({**scales, **_columns_of(theta, self.parameters), "loss": target})[
+                0
+            ]
             theta[:, k] = np.nanmean(np.where(np.isfinite(gap), gap, np.nan), axis=1)
         return theta
 

@@ -129,7 +129,9 @@ def asked_scales(fit: Fit, at: pd.DataFrame | None, scales: Mapping[str, Any]) -
         arrays = [np.atleast_1d(np.asarray(given[name], dtype=float)) for name in fit.law.scales]
         arrays = list(np.broadcast_arrays(*arrays))
     except (TypeError, ValueError) as error:
-        raise InputError(f"The scales to predict at are not numbers of one shape: {error}") from None
+        raise InputError(
+            f"The scales to predict at are not numbers of one shape: {error}"
+        ) from None
     for name, array in zip(fit.law.scales, arrays, strict=True):
         if not (np.isfinite(array) & (array > 0)).all():
             bad = array[~(np.isfinite(array) & (array > 0))][0]

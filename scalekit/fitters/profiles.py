@@ -216,5 +216,3 @@ def _ends(
             )
         )
     return float(ends[0]), float(ends[1]), notes
-
-

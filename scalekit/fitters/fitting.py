@@ -81,7 +81,9 @@ def fit(
     chosen = Objective(objective, delta, overestimate_weight)
     level = check_level(confidence_level)
     if resamples < 0 or starts < 1:
-        raise InputError(f"resamples ({resamples}) must be 0 or more and starts ({starts}) 1 or more.")
+        raise InputError(
+            f"resamples ({resamples}) must be 0 or more and starts ({starts}) 1 or more."
+        )
     law, remarks = _settle_law(runs, law, along)
     data = _prepare(runs, law, weights)
     _check_enough(law, data, chosen)
@@ -247,9 +249,7 @@ def _check_enough(law: Law, data: Data, objective: Objective) -> None:
         )
 
 
-def optimise(
-    law: Law, data: Data, objective: Objective, starts: int
-) -> tuple[Problem, Solution]:
+def optimise(law: Law, data: Data, objective: Objective, starts: int) -> tuple[Problem, Solution]:
     """Return the problem and all optima found from `starts` starts, the best first.
 
     Where delta is to be tied to the noise, a first round with a small delta measures it. Starts
@@ -304,7 +304,9 @@ def _describe_search(problem: Problem, solutions: Solution, weights: np.ndarray)
     size = np.sqrt(np.abs(np.diagonal(inner)))
     size = np.where(size > 0, size, 1.0)
     condition = float(np.linalg.cond(inner / np.outer(size, size))) if len(free) else 1.0
-    return Search(len(solutions.value), int(agreeing.sum()), bool(solutions.converged[0]), condition)
+    return Search(
+        len(solutions.value), int(agreeing.sum()), bool(solutions.converged[0]), condition
+    )
 
 
 def _distinct(problem: Problem, solutions: Solution) -> Solution:
@@ -312,7 +314,9 @@ def _distinct(problem: Problem, solutions: Solution) -> Solution:
     finite = np.flatnonzero(np.isfinite(solutions.value))
     if len(problem.target) > MOST_ROWS:
         return Solution(
-            solutions.theta[finite[:3]], solutions.value[finite[:3]], solutions.converged[finite[:3]]
+            solutions.theta[finite[:3]],
+            solutions.value[finite[:3]],
+            solutions.converged[finite[:3]],
         )
     residuals = problem.residual(solutions.theta[finite])
     kept: list[int] = []
