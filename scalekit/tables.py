@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from scalekit.axes import AXIS_LABELS, new_axes, plain_ticks
 from scalekit.columns import ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
@@ -23,14 +24,6 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AXIS_LABELS = {
-    "params": "parameters",
-    "tokens": "tokens",
-    "samples": "samples",
-    "flops": "training FLOPs",
-    "step": "step",
-    "loss": "loss",
-}
 MOST_POINTS_DRAWN = 20_000
 
 
@@ -139,19 +132,17 @@ class RunTable(Result):
 
         Groups get their own colours; without groups the colour is the number of parameters.
         """
-        import matplotlib.pyplot as plt
-
         along = next((role for role in ("flops", "tokens", "samples", "params", "step")
                       if role in self.frame), None)  # fmt: skip
         if along is None:
             raise InputError(f"{self.provenance.source} has no scale to draw the loss against.")
-        ax = ax if ax is not None else plt.subplots(figsize=(6.4, 4.2), layout="constrained")[1]
+        ax = new_axes(ax)
         drawn = self.frame.iloc[:: -(-len(self) // MOST_POINTS_DRAWN)]
         _scatter(ax, drawn, along)
         ax.set(xscale="log", xlabel=AXIS_LABELS[along], ylabel="loss")
         if (drawn["loss"] > 0).all():
             ax.set_yscale("log")
-            _plain_ticks(ax)
+            plain_ticks(ax.yaxis)
         shown = "" if len(drawn) == len(self) else f", {len(drawn)} of them drawn"
         ax.set_title(f"{self.provenance.source}: {len(self)} rows{shown}", fontsize="medium")
         return ax
@@ -268,14 +259,3 @@ def _scatter(ax: Axes, frame: pd.DataFrame, along: str) -> None:
         ax.figure.colorbar(points, ax=ax, label=AXIS_LABELS["params"])
     else:
         ax.scatter(frame[along], frame["loss"], **style)
-
-
-def _plain_ticks(ax: Axes) -> None:
-    """Label a log axis of losses with plain numbers: 2.5, not 2.5 x 10^0."""
-    from matplotlib.ticker import LogLocator, StrMethodFormatter
-
-    bottom, top = ax.get_ylim()
-    if top / bottom < 20:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_locator(LogLocator(subs=()))

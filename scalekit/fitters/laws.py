@@ -280,7 +280,8 @@ _CATALOGUE = (
 CATALOGUE: dict[str, Law] = {law.name: law for law in _CATALOGUE}
 ALIASES = {"hoffmann": "chinchilla", "bnsl": "bnsl1", "saturation": "shifted_power",
            "m1": "power", "m2": "power_constant", "lcdb_pow2": "power",
-           "lcdb_pow3": "power_constant", "lcdb_pow4": "shifted_power", "lcdb_exp3": "exponential", "lcdb_expd3": "exponential",
+           "lcdb_pow3": "power_constant", "lcdb_pow4": "shifted_power",
+           "lcdb_exp3": "exponential", "lcdb_expd3": "exponential",
            "lcdb_wbl4": "lcdb_exp4", "lcdb_logpower3": "log_power"}  # fmt: skip
 
 

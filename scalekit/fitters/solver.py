@@ -137,9 +137,9 @@ def cross_evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> 
 def local_model(
     problem: Problem, theta: np.ndarray, weights: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the objective at one parameter vector, each row's gradient (rows, parameters), Hessian.
+    """Return the objective at one parameter vector, the gradient of each row, and the Hessian.
 
-    The gradient of the objective is the sum of the rows' gradients.
+    The rows' gradients have shape (rows, parameters); the gradient of the objective is the sum of the rows' gradients.
     """
     rows, batch = problem.target.shape[-1], theta[None]
     gradients = np.empty((rows, len(theta)))
