@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from scalekit.cli.common import (
     parse_pairs,
     parse_scales,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Runs = Annotated[Path, typer.Argument(help="Runs: a .csv, .tsv, .jsonl, .json or .parquet file.")]
 LawOption = Annotated[
@@ -65,7 +68,8 @@ def fit(
     from scalekit.data import read_runs
     from scalekit.fitters import fit as fit_law
 
-    table = read_runs(runs, **parse_pairs(columns, "--columns"))
+    roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
+    table = read_runs(runs, **roles)
     for column, value in parse_pairs(where, "--where").items():
         table = table.select(column, value)
     found = fit_law(
@@ -86,7 +90,7 @@ def fit(
     deliver(found, as_json, output)
 
 
-def table_of_scales(at: list[str]) -> "pd.DataFrame":  # noqa: F821, UP037
+def table_of_scales(at: list[str]) -> pd.DataFrame:
     """Return the scales of several --at options as a table, one row each."""
     import pandas as pd
 

@@ -205,7 +205,9 @@ def _weighting(frame: pd.DataFrame, weights: str | None) -> tuple[np.ndarray, li
     if weights is None:
         return np.ones(len(frame)), []
     if weights not in frame:
-        raise InputError(f"weights='{weights}' is no column. {did_you_mean(weights, frame)}")
+        raise InputError(
+            f"weights='{weights}' is no column. {did_you_mean(weights, map(str, frame))}"
+        )
     values = frame[weights].to_numpy(float)
     if not (np.isfinite(values) & (values >= 0)).all() or values.sum() == 0:
         raise InputError(

@@ -95,7 +95,7 @@ def _draw_isolines(fit: Fit, ax: Axes) -> None:
     for level in levels:
         near = np.abs(np.log(params / level)) < 0.35
         grid = np.geomspace(tokens[near].min() / 1.5, tokens[near].max() * 1.5, POINTS)
-        loss = fit.law.predict(fit.params.to_dict(), params=level, tokens=grid)
+        loss = fit.law.predict(fit.values, params=level, tokens=grid)
         ax.plot(6 * level * grid, loss, color=colours(norm(level)), lw=1.3)
     rows = _shown_rows(fit)
     ax.scatter(

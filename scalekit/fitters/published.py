@@ -153,12 +153,12 @@ def _entries() -> list[Published]:
         for scale, entry in (("params", by_params), ("pf_days", by_compute)):
             if entry is None:
                 continue
-            floor, unit, exponent = entry
-            law = (power if floor is None else constant).along(scale)
+            level, unit, exponent = entry
+            law = (power if level is None else constant).along(scale)
             source = "Henighan et al. 2020, arXiv:2010.14701 table 1"
             found.append(
                 Published(
-                    f"henighan2020_{domain}_{scale}", law, _power_of(unit, exponent, floor), source,
+                    f"henighan2020_{domain}_{scale}", law, _power_of(unit, exponent, level), source,
                     rounded=True,
                 )
             )  # fmt: skip

@@ -139,7 +139,7 @@ def local_model(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the objective at one parameter vector, the gradient of each row, and the Hessian.
 
-    The rows' gradients have shape (rows, parameters); the gradient of the objective is the sum of the rows' gradients.
+    The rows' gradients have shape (rows, parameters); their sum is the gradient of the objective.
     """
     rows, batch = problem.target.shape[-1], theta[None]
     gradients = np.empty((rows, len(theta)))

@@ -147,7 +147,7 @@ def _nonnegative_least_squares(
     normal = np.matmul(unit * weights, unit.transpose(0, 2, 1))
     right = np.matmul(unit * weights, target[:, :, None])[:, :, 0]
     kept = np.ones((batch, count), dtype=bool)
-    solution = np.zeros((batch, count))
+    solution: np.ndarray = np.zeros((batch, count))
     for _ in range(count):
         both = kept[:, :, None] & kept[:, None, :]
         matrix = np.where(both, normal, 0.0) + (~kept[:, :, None] + 1e-12) * np.eye(count)
