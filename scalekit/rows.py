@@ -96,5 +96,5 @@ def doubts(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:
 
 def hashable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` with columns of Python objects (lists, mixed types) as text."""
-    objects = frame.select_dtypes(object).columns
-    return frame.astype(dict.fromkeys(objects, str)) if len(objects) else frame
+    objects = [name for name, dtype in frame.dtypes.items() if dtype == np.dtype(object)]
+    return frame.astype(dict.fromkeys(objects, str)) if objects else frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +17,17 @@ import pandas as pd
 from scalekit.errors import InputError
 
 HEAD_ROWS = 200
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 4 * 2**20
+SNIFFED_BYTES = 16 * 2**10
 
 
 @dataclass(frozen=True)
 class Delimited:
-    """A text file of separated values: its separator and its header."""
+    """A text file of separated values: its separator, decimal point and header."""
 
     path: Path
     separator: str
+    decimal: str
     names: tuple[str, ...]
 
     def head(self) -> pd.DataFrame:
@@ -46,7 +49,10 @@ class Delimited:
         reader = arrow_csv.open_csv(
             self.path,
             read_options=arrow_csv.ReadOptions(
-                column_names=list(self.names), skip_rows=1, block_size=BLOCK_BYTES
+                column_names=list(self.names),
+                skip_rows=1,
+                block_size=BLOCK_BYTES,
+                use_threads=False,
             ),
             parse_options=arrow_csv.ParseOptions(delimiter=self.separator),
             convert_options=arrow_csv.ConvertOptions(
@@ -64,7 +70,7 @@ class Delimited:
                         for name in columns
                     }
                 )  # fmt: skip
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{self.path.name} cannot be read as a table: {error}.") from error
 
     def _read(self, **options: Any) -> pd.DataFrame:
@@ -73,10 +79,12 @@ class Delimited:
                 # pandas cuts rows that are longer than the header, with a warning only
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 return pd.read_csv(
-                    self.path, sep=self.separator, names=list(self.names), header=0,
-                    index_col=False, encoding="utf-8-sig", skipinitialspace=True,
+                    self.path, sep=self.separator, decimal=self.decimal, names=list(self.names),
+                    header=0, index_col=False, encoding="utf-8-sig", skipinitialspace=True,
                     low_memory=False, **options,
                 )  # fmt: skip
+        except (EOFError, OSError) as error:
+            raise InputError(f"Cannot read {self.path}: {error}.") from error
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{self.path.name} is not UTF-8 text ({error.reason} at byte {error.start}). "
@@ -94,14 +102,16 @@ class Delimited:
 def sniff(path: Path) -> Delimited:
     """Return the separator and header of the text file at `path`.
 
-    The separator is the most frequent of comma, semicolon and tab in the first line. Raises
-    InputError for a header with repeated names or without any name.
+    The separator is the most frequent of comma, semicolon and tab in the first line; with
+    semicolons, numbers may have decimal commas. Raises InputError for a header with repeated
+    names or of numbers only.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as file:
         first = file.readline().decode("utf-8-sig", errors="replace")
         while first and not first.strip():
             first = file.readline().decode("utf-8-sig", errors="replace")
+        rows = file.read(SNIFFED_BYTES).decode("utf-8", errors="replace")
     separator = max(",;\t", key=first.count)
     names = [
         name.strip()
@@ -119,7 +129,8 @@ def sniff(path: Path) -> Delimited:
             "Put the names of the columns there."
         )
     named = tuple(name or f"column_{i + 1}" for i, name in enumerate(names))
-    return Delimited(path, separator, named)
+    german = separator == ";" and re.search(r"\d,\d", rows) and not re.search(r"\d\.\d", rows)
+    return Delimited(path, separator, "," if german else ".", named)
 
 
 def _plain_numbers(array: Any) -> pd.Series:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from scalekit.columns import NUMBERS, SCALES, Locate, Reading, as_numbers
+from scalekit.columns import NUMBERS, ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.notes import Note
 from scalekit.units import format_quantity
 
@@ -45,7 +45,7 @@ def to_roles(
     read = {reading.column for reading in readings}
     for name, label in by_name.items():
         if name not in read:
-            columns[f"{name}_column" if name in columns else label] = block[label]
+            columns[f"{name}_column" if name in ROLES else label] = block[label]
     return pd.DataFrame(columns, index=block.index)
 
 
@@ -54,10 +54,11 @@ def fill_scales(
 ) -> tuple[pd.DataFrame, list[Reading], list[Note]]:
     """Fill in the one of params, tokens and flops that is missing by C = 6 N D, and say so.
 
-    A column that is not there is added; empty fields of one that is are filled row by row.
+    A column that is not there is added; empty fields of one that is are filled row by row. Where
+    there are samples (images, pairs) and no tokens, 6ND does not hold and nothing is computed.
     """
     have = [name for name in FORMULAS if name in frame]
-    if len(have) < 2:
+    if len(have) < 2 or ("samples" in frame and "tokens" not in frame):
         return frame, list(readings), []
     filled, readings, notes = frame.copy(deep=False), list(readings), []
     for name, formula in FORMULAS.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from scalekit.columns import Locate, Reading
+from scalekit.columns import SCALES, Locate, Reading
 from scalekit.data.interpret import fill_scales, scale_notes, to_roles
 from scalekit.data.sources import Source, open_source
 from scalekit.data.table import resolve_roles
@@ -57,6 +57,8 @@ def read_runs(
     frame, readings, filled = fill_scales(frame, readings)
     runs = check_runs(
         frame,
+        # computed scales last: a gap is then told of the column that it comes from
+        scales=[reading.role for reading in readings if reading.role in SCALES],
         source=source.name,
         readings=readings,
         notes=[*notes, *filled, *scale_notes(frame)],

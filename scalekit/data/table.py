@@ -145,6 +145,7 @@ def _without_unit(form: str) -> tuple[str, float, str]:
         return suffix[1], factor, words
     if prefix:
         factor, words = UNIT_WORDS[prefix[2]]
+        words = f"{prefix[2].upper()}FLOP" if prefix[3].startswith("flo") else words
         parts = (prefix[1], prefix[3], (prefix[4] or "").removeprefix("_"))
         return "_".join(part for part in parts if part), factor, words
     return form, 1.0, ""
@@ -220,13 +221,12 @@ def _chosen_reading(role: str, choice: object, head: pd.DataFrame, source: str) 
             f"{source} has no column '{name}', which was asked for as {role}. "
             f"{did_you_mean(name, by_name)}"
         )
-    named = _candidate(by_name[name], head)
     if colon:
         return Reading(role, name, unit_factor(unit), f"unit {unit} as you said")
-    if named and named.reading.role == role:
-        return named.reading
-    _, factor, words = _without_unit(_forms(name)[0]) if role in SCALES else ("", 1.0, "")
-    return Reading(role, name, factor, f"in {words} by its name" if words else "")
+    named = _candidate(by_name[name], head)
+    if named and (named.reading.role == role or {named.reading.role, role} <= set(SCALES)):
+        return replace(named.reading, role=role)
+    return Reading(role, name)
 
 
 def _no_loss(head: pd.DataFrame, taken: set[str], source: str) -> str:
