@@ -17,7 +17,7 @@ from scalekit.fitters.model import Model, Scales, bounds_of
 from scalekit.fitters.objectives import Objective
 
 BLOCK = 48_000  # elements (members x rows) worked on at once: the temporaries stay in cache
-MAX_ITERATIONS = 300
+MAX_ITERATIONS = 1000
 RIDGE = 1e-14  # relative, so that a direction without any information does not move
 
 

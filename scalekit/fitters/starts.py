@@ -7,6 +7,9 @@ asked of the user.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from scalekit.fitters.model import ImplicitModel, Parameter, to_internal
@@ -45,6 +48,22 @@ def propose_starts(problem: Problem, weights: np.ndarray, count: int) -> np.ndar
     spread = order[np.linspace(min(len(near), last), last, count).astype(int)]
     chosen = list(dict.fromkeys([*near, *spread]))[:count]
     return theta[chosen]
+
+
+def centred_on(parameters: Sequence[Parameter], start: Mapping[str, float]) -> list[Parameter]:
+    """Return the parameters with their starting ranges two decades about the values of `start`.
+
+    Start values are guesses, often far off: the search begins around them, not at them only.
+    """
+    moved = []
+    for parameter in parameters:
+        value = start.get(parameter.name)
+        if value is None:
+            moved.append(parameter)
+            continue
+        near = (value / 100, value * 100) if value else (-1.0, 1.0)
+        moved.append(replace(parameter, start=near, scale=None, inverse=False))
+    return moved
 
 
 def _thin(problem: Problem, weights: np.ndarray) -> tuple[Problem, np.ndarray]:
@@ -86,7 +105,7 @@ def _from_unit(unit: np.ndarray, parameter: Parameter, problem: Problem) -> np.n
         place = low + unit * (high - low)
         value = np.exp(logs.min() + place * max(np.ptp(logs), 1.0))
         return np.asarray(1 / value if parameter.inverse else value)
-    if parameter.log and low > 0:
+    if low * high > 0 and (parameter.log or high / low >= 100):
         return np.asarray(low * (high / low) ** unit)
     return np.asarray(low + unit * (high - low))
 
