@@ -31,10 +31,8 @@ def make_weights(n_rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> A
 
 
 def read_published() -> pd.DataFrame:
-    """Return the published protocol's refits: objective and natural parameters, a row a resample."""
-    table = pd.read_csv(
-        public_table("chinchilla_epoch", "epoch_bootstrap_4000_seed42_rerun.csv")
-    )
+    """Return the published protocol's refits, a row a resample: parameters and objective."""
+    table = pd.read_csv(public_table("chinchilla_epoch", "epoch_bootstrap_4000_seed42_rerun.csv"))
     amplitudes = {name: np.exp(table[f"log{name}"]) for name in ("A", "B", "E")}
     return table.assign(**amplitudes)[[*NAMES, "huber_objective"]]
 

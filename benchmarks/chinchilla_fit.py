@@ -15,7 +15,15 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from chinchilla_points import NAMES, Array, Points, natural, objective, published_protocol, read_points
+from chinchilla_points import (
+    NAMES,
+    Array,
+    Points,
+    natural,
+    objective,
+    published_protocol,
+    read_points,
+)
 from measure import Seconds, print_table, timed
 from peers import run_peer
 
@@ -31,16 +39,16 @@ def fit_with_scalekit(points: Points) -> tuple[Array, Seconds]:
     runs = sk.read_runs(points.frame())
 
     def work() -> object:
-        return sk.fit(
-            runs, law="chinchilla", objective="huber_log", delta=1e-3, resamples=0, rng=0
-        )
+        return sk.fit(runs, law="chinchilla", objective="huber_log", delta=1e-3, resamples=0, rng=0)
 
     work()
     fit, seconds = timed(work, repeats=20)
     return np.array([fit.params[name] for name in NAMES]), seconds
 
 
-def row(name: str, starts: str, seconds: Seconds | None, params: Array, points: Points) -> list[str]:
+def row(
+    name: str, starts: str, seconds: Seconds | None, params: Array, points: Points
+) -> list[str]:
     theta = np.concatenate([np.log(params[:3]), params[3:]])
     times = (f"{seconds.cpu:.4f}", f"{seconds.wall:.4f}") if seconds else ("-", "-")
     estimates = [f"{value:.6f}" for value in params[2:]]
@@ -49,7 +57,9 @@ def row(name: str, starts: str, seconds: Seconds | None, params: Array, points: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="92 of the 4,500 starts; 3^5 for peers")
+    parser.add_argument(
+        "--quick", action="store_true", help="92 of the 4,500 starts; 3^5 for peers"
+    )
     parser.add_argument("--peers-only", action="store_true", help="leave scalekit out")
     parser.add_argument("--peer-python", default=sys.executable, help="Python that has the peers")
     options = parser.parse_args()
@@ -75,7 +85,9 @@ def main() -> None:
     if not options.peers_only:
         params, ours = fit_with_scalekit(points)
         rows.append(row("scalekit (Huber on log loss)", "-", ours, params, points))
-        told.append(f"scalekit is {seconds.cpu / ours.cpu:,.0f} times faster than the protocol (CPU)")
+        told.append(
+            f"scalekit is {seconds.cpu / ours.cpu:,.0f} times faster than the protocol (CPU)"
+        )
     print_table(HEADER, rows)
     print("\n".join(told))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -26,7 +25,8 @@ def chinchilla(table: pd.DataFrame, grid_size: int) -> tuple[Callable[[], Any], 
     from chinchilla._metrics import log_huber
 
     spans = {"E": (1, 2), "a": (1, 10), "b": (1, 10), "alpha": (0.1, 0.7), "beta": (0.1, 0.7)}
-    folder = Path(tempfile.mkdtemp())  # it keeps its table and a plot there
+    folder = Path("project")  # it keeps its table and a plot there
+    folder.mkdir()
     columns = {"C": 6 * table["params"] * table["tokens"], "N": table["params"]}
     columns |= {"D": table["tokens"], "loss": table["loss"]}
     pd.DataFrame(columns).to_csv(folder / "df.csv", index=False)
@@ -44,16 +44,16 @@ def chinchilla(table: pd.DataFrame, grid_size: int) -> tuple[Callable[[], Any], 
     return work, grid_size ** len(spans)
 
 
-def simple_scaling_laws(table: pd.DataFrame, grid_size: int) -> tuple[Callable[[], Any], int]:
+def simple_scaling_laws(table: pd.DataFrame, _: int) -> tuple[Callable[[], Any], int]:
     """`simple-scaling-laws`: variable projection, least squares on the loss itself."""
-    import polars
+    import polars as pl
     import simple_scaling_laws as peer
 
     sizes, samples, target = "model_size__params", "dataset_size__tokens", "test_loss__nats"
     columns = {"training_run_id": np.arange(len(table))}
     for column, role in (("params", sizes), ("tokens", samples), ("loss", target)):
         columns[role] = table[column].to_numpy()
-    frame = polars.DataFrame(columns)
+    frame = pl.DataFrame(columns)
 
     def work() -> dict[str, float]:
         model = peer.fit(frame, n_draws=1, seed=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,13 @@ def run_peer(
     name: str, table: pd.DataFrame, python: str = sys.executable, grid_size: int = 5
 ) -> PeerFit | str:
     """Return what the peer found on columns params, tokens, loss, or why there is nothing."""
-    with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
-        table.to_csv(file.name, index=False)
-        command = [python, str(RUNNER), name, file.name, str(grid_size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = shutil.which(python)
+    if found is None:
+        return f"there is no Python at {python}; {INSTALL}"
+    with tempfile.TemporaryDirectory() as folder:  # a peer may write files where it runs
+        table.to_csv(Path(folder) / "runs.csv", index=False)
+        command = [str(Path(found).absolute()), str(RUNNER), name, "runs.csv", str(grid_size)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         return f"{reason}; {INSTALL}" if "ModuleNotFoundError" in reason else reason
