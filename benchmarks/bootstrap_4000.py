@@ -2,7 +2,7 @@
 
     python benchmarks/bootstrap_4000.py
 
-Each refit's objective is set beside that of the published protocol (one BFGS start a resample,
+Each refit's objective is set beside that of the published protocol (our rerun, one BFGS start each,
 139 s) on the same resample: seed 42, as in Besiroglu et al. 2024 (arXiv:2404.10102).
 """
 
@@ -31,7 +31,7 @@ def make_weights(n_rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> A
 
 
 def read_published() -> pd.DataFrame:
-    """Return the published protocol's refits, a row a resample: parameters and objective."""
+    """Return our rerun of the published protocol, a row a resample: parameters and objective."""
     table = pd.read_csv(public_table("chinchilla_epoch", "epoch_bootstrap_4000_seed42_rerun.csv"))
     amplitudes = {name: np.exp(table[f"log{name}"]) for name in ("A", "B", "E")}
     return table.assign(**amplitudes)[[*NAMES, "huber_objective"]]

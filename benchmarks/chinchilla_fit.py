@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -38,7 +39,7 @@ def fit_with_scalekit(points: Points) -> tuple[Array, Seconds]:
 
     runs = sk.read_runs(points.frame())
 
-    def work() -> object:
+    def work() -> Any:
         return sk.fit(runs, law="chinchilla", objective="huber_log", delta=1e-3, resamples=0, rng=0)
 
     work()

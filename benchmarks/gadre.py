@@ -32,8 +32,8 @@ PUBLISHED_LOSS = {  # lambda_N, lambda_M, exponent, E on C4 eval; from the paper
     "rw_original": (125.096, 246.207, -0.254395, 1.734462),
 }
 PUBLISHED_ERROR = {  # k, gamma, epsilon, and the split
-    "rpj": (2.20649, 0.714591, 0.856992, "error_17"),
-    "c4_original": (1.288516, 0.972164, 0.758949, "error_46"),
+    "rpj": ((2.20649, 0.714591, 0.856992), "error_17"),
+    "c4_original": ((1.288516, 0.972164, 0.758949), "error_46"),
 }
 PUBLISHED_MISS = {  # relative error of the predicted loss, percent
     ("rpj", 1_439_795_200, 640): 0.7103,
@@ -41,7 +41,10 @@ PUBLISHED_MISS = {  # relative error of the predicted loss, percent
     ("c4_original", 6_889_410_560, 20): 4.295,
     ("rw_original", 6_889_410_560, 20): 1.619,
 }
-PUBLISHED_ERROR_MISS = {640: 3.6365, 20: 0.0464}  # of the RedPajama models, 17 tasks, percent
+PUBLISHED_ERROR_MISS = {  # relative error of the predicted 17-task error, percent
+    ("rpj", 1_439_795_200, 640): 3.6365,
+    ("rpj", 6_889_410_560, 20): 0.0464,
+}
 
 
 def read_models() -> pd.DataFrame:
@@ -92,42 +95,56 @@ def percent_off(predicted: Array, actual: Array) -> Array:
     return 100 * np.abs(predicted - actual) / actual
 
 
+def fit_rows(dataset: str, by_size: Array, by_loss: Array, split: str) -> list[list[str]]:
+    """Return the lines of the first table: each fit over what was published."""
+    rows = [
+        [dataset, "loss", *(f"{value:.6f}" for value in by_size)],
+        ["", "published", *(f"{value:.7g}" for value in PUBLISHED_LOSS[dataset])],
+        ["", split, *(f"{value:.6f}" for value in by_loss), ""],
+    ]
+    if dataset in PUBLISHED_ERROR:
+        published, _ = PUBLISHED_ERROR[dataset]
+        rows.append(["", "published", *(f"{value:.7g}" for value in published), ""])
+    return rows
+
+
+def large_rows(dataset: str, held: pd.DataFrame, off: Array, error_off: Array) -> list[list[str]]:
+    """Return the lines of the second table: the held-out models of more than 1e9 parameters."""
+    rows = []
+    sizes, ratios = held["params"].to_numpy(int), held["ratio"].to_numpy(int)
+    for at in np.flatnonzero(sizes > 1e9):
+        size, ratio = int(sizes[at]), int(ratios[at])
+        published = PUBLISHED_MISS.get((dataset, size, ratio))
+        chained = PUBLISHED_ERROR_MISS.get((dataset, size, ratio))
+        numbers = (float(off[at]), published, float(error_off[at]), chained)
+        cells = ["" if number is None else f"{number:.4f}" for number in numbers]
+        rows.append([dataset, f"{size / 1e9:.1f}B", str(ratio), *cells])
+    return rows
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    fits, misses, all_off = [], [], []
-    for dataset, models in read_models().groupby("dataset", sort=False):
-        five, six = choose_runs(models)
-        found = fit_loss(five)
-        fits.append([dataset, "loss", *(f"{v:.6f}" for v in found)])
-        fits.append(["", "published", *(f"{v:.7g}" for v in PUBLISHED_LOSS[dataset])])
-        *error_published, split = PUBLISHED_ERROR.get(dataset, (np.nan, "error_17"))
+    fits: list[list[str]] = []
+    large: list[list[str]] = []
+    all_off = []
+    models = read_models()
+    for dataset in PUBLISHED_LOSS:
+        mine = models[models["dataset"] == dataset]
+        five, six = choose_runs(mine)
+        by_size = fit_loss(five)
+        _, split = PUBLISHED_ERROR.get(dataset, ((), "error_17"))
         by_loss, _ = curve_fit(error_law, six["loss"], six[split], maxfev=10_000)
-        fits.append(["", split, *(f"{v:.6f}" for v in by_loss), ""])
-        if len(error_published) == 3:
-            fits.append(["", "published", *(f"{v:.7g}" for v in error_published), ""])
-        held = models.drop(five.index)
-        predicted = loss_law(held[["params", "ratio"]].to_numpy(float).T, *found)
+        fits += fit_rows(dataset, by_size, by_loss, split)
+        held = mine.drop(five.index)
+        predicted = loss_law(held[["params", "ratio"]].to_numpy(float).T, *by_size)
         off = percent_off(predicted, held["loss"].to_numpy())
         all_off.append(off)
         error_off = percent_off(error_law(predicted, *by_loss), held[split].to_numpy())
-        for row, loss_off, task_off in zip(held.itertuples(), off, error_off, strict=True):
-            if row.params < 1e9:
-                continue
-            key = (dataset, row.params, int(row.ratio))
-            published = PUBLISHED_MISS.get(key, np.nan)
-            chained = (
-                PUBLISHED_ERROR_MISS[key[2]]
-                if key in PUBLISHED_MISS and dataset == "rpj"
-                else np.nan
-            )
-            numbers = (loss_off, published, task_off, chained)
-            misses.append([dataset, f"{row.params / 1e9:.1f}B", str(key[2]),
-                           *("" if np.isnan(v) else f"{v:.4f}" for v in numbers)])  # fmt: skip
+        large += large_rows(dataset, held, off, error_off)
     print_table(("trained on", "law", "", "", "", ""), fits)
     print()
-    print_table(
-        ("held out", "params", "M", "loss off %", "published", "error off %", "published"), misses
-    )
+    header = ("held out", "params", "M", "loss off %", "published", "error off %", "published")
+    print_table(header, large)
     off = np.concatenate(all_off)
     print(f"all {len(off)} held-out runs: mean {off.mean():.3f}%, largest {off.max():.1f}%")
 

@@ -131,9 +131,9 @@ def flat_range(runs: Runs, best: float, slack: float = 1.005) -> list[tuple[floa
 def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     runs = read_runs()
-    for scales, loss in TEST_VALUES.items():
-        found = float(predict(*(np.array(scale) for scale in scales), *PUBLISHED))
-        print(f"L{scales} = {found:.13f}; published code {loss:.13f}")
+    for (params, tokens, unique), loss in TEST_VALUES.items():
+        found = predict(np.array(params), np.array(tokens), np.array(unique), *PUBLISHED)
+        print(f"L({params:g}, {tokens:g}, {unique:g}) = {found:.13f}; their code {loss:.13f}")
     scales = (runs.params, runs.tokens, runs.unique)
     with_decay, without = (explained(predict(*scales, *at), runs) for at in (PUBLISHED, NO_DECAY))
     print(f"R2 {with_decay:.7f} (published .7722046), without decay {without:.7f} (.4451684)")

@@ -1,6 +1,6 @@
 """Fit one peer to a CSV of params, tokens, loss, and print what it found as one JSON line.
 
-`peers.run` starts this file with the Python that has the peers; it imports nothing of ours but
+`peers.run_peer` starts this file with the Python that has the peers; it imports nothing of ours but
 the clocks. Usage: python peer_runner.py PEER CSV GRID_SIZE
 """
 

@@ -93,8 +93,8 @@ def main() -> None:
     if options.one:
         measure_one(*options.one)
         return
-    keep = slice(None, -1 if options.quick else None)
-    rows, resamples = list(ROWS[keep]), list(RESAMPLES[keep])
+    last = -1 if options.quick else None
+    rows, resamples = list(ROWS[:last]), list(RESAMPLES[:last])
     print_growth(f"rows ({FIXED_RESAMPLES} resamples)", rows, [(n, FIXED_RESAMPLES) for n in rows])
     print_growth(f"resamples ({FIXED_ROWS} rows)", resamples, [(FIXED_ROWS, r) for r in resamples])
 
