@@ -78,9 +78,30 @@ def standard_errors(ours: Array, published: Array) -> list[list[str]]:
 def scalekit_refit(points: Points) -> Refit:
     """Return scalekit's refit: weights (R, n) to parameters (R, 5) in order NAMES, objectives (R,).
 
-    To be finished when scalekit.fitters stands.
+    It is what `scalekit.fit` does for a pairs bootstrap, with the resamples handed in; the fit
+    that the refits start from is inside the time.
     """
-    raise NotImplementedError
+    from scalekit.fitters import Objective, as_law
+    from scalekit.fitters.intervals import refit
+    from scalekit.fitters.model import to_natural
+    from scalekit.fitters.solver import Problem, Solution, solve
+    from scalekit.fitters.starts import propose_starts
+
+    law, runs = as_law("chinchilla"), points.frame()
+    scales = {name: runs[name].to_numpy() for name in ("params", "tokens")}
+    columns = [law.names.index(name) for name in NAMES]
+
+    def work(weights: Array) -> tuple[Array, Array]:
+        objective = Objective("huber_log", delta=1e-3)
+        problem = Problem.of(law.model, scales, runs["loss"].to_numpy(), objective)
+        once = np.ones(len(runs))
+        found = solve(problem, propose_starts(problem, once, 24), once)
+        order = np.argsort(found.value)
+        fitted = Solution(found.theta[order], found.value[order], found.converged[order])
+        refits, _ = refit(problem, fitted, weights)
+        return to_natural(refits.theta, law.parameters)[:, columns], refits.value
+
+    return work
 
 
 def report(refit: Refit, points: Points) -> None:

@@ -3,7 +3,7 @@
 Source: NIST/ITL StRD, https://www.itl.nist.gov/div898/strd/nls/nls_main.shtml, a work of the
 United States government (public domain); the numbers were taken from the .dat files that lmfit
 ships. One TOML file a set stands in `nist/`. The formulas are written in scalekit's language;
-Roszman1 needs `atan`, ENSO needs `cos` and `sin`. Nelson's certified sum is on log(y).
+Roszman1 needs `arctan`, ENSO needs `cos` and `sin`. Nelson's certified sum is on log(y).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent / "nist"
-FUNCTIONS = {"exp": np.exp, "log": np.log, "cos": np.cos, "sin": np.sin, "atan": np.arctan}
+FUNCTIONS = {"exp": np.exp, "log": np.log, "cos": np.cos, "sin": np.sin, "arctan": np.arctan}
 
 
 @dataclass(frozen=True)
