@@ -228,7 +228,7 @@ def _require_columns(frame: pd.DataFrame, names: Iterable[str], source: str) -> 
 
 def _select(frame: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
     """Return the columns `names`, without a copy of the values where these are all there are."""
-    return frame.copy(deep=False) if list(frame) == names else frame[names]
+    return (frame if list(frame) == names else frame[names]).copy(deep=False)
 
 
 def _by_label(index: pd.Index) -> Locate:

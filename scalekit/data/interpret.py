@@ -51,6 +51,21 @@ def to_roles(
     return columns
 
 
+def drop_empty_scales(
+    frame: pd.DataFrame, readings: Sequence[Reading]
+) -> tuple[pd.DataFrame, list[Reading], list[Note]]:
+    """Leave out the scales whose column is empty in every row, and say so."""
+    empty = [name for name in SCALES if name in frame and frame[name].isna().all()]
+    notes = [
+        Note("empty_column", "info", f"{reading} is left out: the column is empty.")
+        for reading in readings
+        if reading.role in empty
+    ]
+    if not empty:
+        return frame, list(readings), []
+    return frame.drop(columns=empty), [r for r in readings if r.role not in empty], notes
+
+
 def fill_scales(
     frame: pd.DataFrame, readings: Sequence[Reading]
 ) -> tuple[pd.DataFrame, list[Reading], list[Note]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from scalekit.columns import SCALES, Locate, Reading
-from scalekit.data.interpret import fill_scales, scale_notes, to_roles
+from scalekit.data.interpret import drop_empty_scales, fill_scales, scale_notes, to_roles
 from scalekit.data.sources import Source, open_source
 from scalekit.data.table import resolve_roles
 from scalekit.errors import InputError, did_you_mean
@@ -54,7 +54,7 @@ def read_runs(
     left = [str(name) for name in source.head if str(name) not in read]
     if source.partial and left:
         notes.append(_columns_left(left))
-    frame = _load(source, readings)
+    frame, readings, emptied = drop_empty_scales(_load(source, readings), readings)
     frame, readings, filled = fill_scales(frame, readings)
     runs = check_runs(
         frame,
@@ -62,7 +62,7 @@ def read_runs(
         scales=[reading.role for reading in readings if reading.role in SCALES],
         source=source.name,
         readings=readings,
-        notes=[*notes, *filled, *scale_notes(frame)],
+        notes=[*notes, *emptied, *filled, *scale_notes(frame)],
         locate=source.locate,
     )
     runs = runs.final_only() if last_step else runs
