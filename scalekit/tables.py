@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.axes import AXIS_LABELS, new_axes, plain_ticks
-from scalekit.columns import ROLES, SCALES, Locate, Reading, as_numbers
+from scalekit.columns import LABELS, ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
@@ -96,6 +96,24 @@ class RunTable(Result):
                      f"{len(last)} runs is kept."),
             ),
         )  # fmt: skip
+
+    def select(self, column: str, value: object) -> RunTable:
+        """Return the rows whose `column` holds `value` (compared as text, so "1" finds 1).
+
+        Raises ColumnNotFoundError for a column, InputError for a value that is not there.
+        """
+        _require_columns(self.frame, [column], self.provenance.source)
+        texts = self.frame[column].astype(str)
+        kept = self.frame[texts == str(value)]
+        if kept.empty:
+            raise InputError(
+                f"{self.provenance.source} has no row whose '{column}' is '{value}'. "
+                f"{did_you_mean(str(value), sorted(texts.unique()))}"
+            )
+        told = Note(
+            "rows_selected", "info", f"{len(kept)} of {len(self)} rows have {column} = {value}."
+        )
+        return replace(self, frame=kept, notes=(*self.notes, told))
 
     def payload(self) -> dict[str, Any]:
         """Return row counts, how each role was read, and the range of each."""
@@ -181,18 +199,18 @@ def check_runs(
     _require_columns(frame, numbers, source)
     if frame.empty:
         raise InputError(f"{source} has no rows. Give at least two runs.")
-    checked = _roles_first(frame)
+    roles = [role for role in ROLES if role in frame]
+    checked = _select(frame, roles + [name for name in frame if name not in roles])
     for name in numbers:
         checked[name] = as_numbers(frame[name], name, source, locate)
     kept, left_out, told = leave_out_bad_rows(checked, scales, source, locate)
-    roles = [name for name in ROLES if name in checked]
     return RunTable(
         frame=kept,
         readings=tuple(readings) or tuple(Reading(role, role) for role in roles),
         notes=(*notes, *told, *doubts(kept, scales)),
         provenance=Provenance(
             source=source,
-            input_hash=hash_frame(hashable(checked[roles])),
+            input_hash=hash_frame(hashable(_select(checked, roles))),
             n_rows=len(frame),
             rows_left_out=left_out,
         ),
@@ -217,9 +235,9 @@ def _require_columns(frame: pd.DataFrame, names: Iterable[str], source: str) -> 
             )
 
 
-def _roles_first(frame: pd.DataFrame) -> pd.DataFrame:
-    roles = [role for role in ROLES if role in frame]
-    return frame[roles + [name for name in frame if name not in roles]].copy(deep=False)
+def _select(frame: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
+    """Return the columns `names`, without a copy of the values where these are all there are."""
+    return (frame if list(frame) == names else frame[names]).copy(deep=False)
 
 
 def _by_label(index: pd.Index) -> Locate:
@@ -227,7 +245,7 @@ def _by_label(index: pd.Index) -> Locate:
 
 
 def _range(column: pd.Series) -> str:
-    if column.name in ("run", "seed", "group"):
+    if column.name in LABELS:
         return f": {column.nunique()} different"
     low, high = column.min(), column.max()
     if column.name in SCALES:

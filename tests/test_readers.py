@@ -264,6 +264,7 @@ def many_runs(n: int = 2000) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "run": [f"run-{i}" for i in range(n)],
+            "seed": rng.integers(0, 3, n),
             "n_params": params,
             "tokens": 20 * params,
             "loss": 2 + 400 * params**-0.34,

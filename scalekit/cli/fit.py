@@ -69,7 +69,7 @@ def fit(
     from scalekit.fitters import fit as fit_law
 
     roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-    table = read_runs(runs, **roles)
+    table = read_runs(runs, quiet=False, last_step=False, **roles)
     for column, value in parse_pairs(where, "--where").items():
         table = table.select(column, value)
     found = fit_law(
