@@ -100,10 +100,17 @@ class RunTable(Result):
     def select(self, column: str, value: object) -> RunTable:
         """Return the rows whose `column` holds `value` (compared as text, so "1" finds 1).
 
-        Raises ColumnNotFoundError for a column, InputError for a value that is not there.
+        `column` is a name of the table, or the name that a role had in the source. Raises
+        ColumnNotFoundError for a column, InputError for a value that is not there.
         """
-        _require_columns(self.frame, [column], self.provenance.source)
-        texts = self.frame[column].astype(str)
+        roles = {reading.column: reading.role for reading in self.readings}
+        if column not in self.frame and column not in roles:
+            known = [*map(str, self.frame), *(name for name in roles if name)]
+            raise ColumnNotFoundError(
+                f"{self.provenance.source} has no column '{column}'. "
+                f"{did_you_mean(column, dict.fromkeys(known))}"
+            )
+        texts = self.frame[column if column in self.frame else roles[column]].astype(str)
         kept = self.frame[texts == str(value)]
         if kept.empty:
             raise InputError(
