@@ -255,9 +255,10 @@ def _range(column: pd.Series) -> str:
     if column.name in LABELS:
         return f": {column.nunique()} different"
     low, high = column.min(), column.max()
-    if column.name in SCALES:
+    if column.name in SCALES and column.name != "flops":  # nobody says 120T of FLOPs
         return f": {format_quantity(low)} to {format_quantity(high)}"
-    return f": {low:.5g} to {high:.5g}"
+    digits = 3 if column.name == "flops" else 5
+    return f": {low:.{digits}g} to {high:.{digits}g}"
 
 
 def _storable(column: pd.Series) -> np.ndarray:
