@@ -12,7 +12,7 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.units import parse_quantity
 
-SCALES = ("params", "tokens", "samples", "flops")
+SCALES = ("params", "tokens", "samples", "unique_tokens", "flops")
 NUMBERS = (*SCALES, "loss", "step", "weight", "noise")
 LABELS = ("run", "seed", "group")
 ROLES = (*SCALES, "loss", "run", "step", "seed", "group", "weight", "noise")

@@ -27,6 +27,7 @@ ALIASES = {
     "training_tokens train_tokens trained_tokens num_input_tokens_seen dataset_size dataset_tokens",
     "samples": "n_samples num_samples samples_seen total_samples training_samples consumed_samples "
     "examples n_examples num_examples examples_seen seen_examples images_seen train_set_size",
+    "unique_tokens": "U n_unique_tokens num_unique_tokens tokens_unique unique_token_count",
     "flops": "C flop compute total_flops flops_total total_flos training_flop training_flops "
     "train_flops total_training_flops training_compute train_compute total_compute budget",
     "loss": "L final_loss val_loss valid_loss validation_loss eval_loss test_loss train_loss "
