@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import scalekit
 from scalekit.columns import as_numbers
+from scalekit.data import read_runs
 from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.tables import RunTable, check_runs
 
@@ -276,3 +277,17 @@ def test_a_value_with_its_own_unit_ignores_the_unit_of_its_column() -> None:
 def test_nullable_columns_are_read() -> None:
     column = pd.Series([1, None], dtype="Int64")
     np.testing.assert_array_equal(as_numbers(column, "params"), [1.0, np.nan])
+
+
+def test_rows_are_selected_by_the_name_of_the_table_or_of_its_source() -> None:
+    runs = read_runs(
+        {"N": [1e6, 1e7, 1e8], "loss": [4.0, 3.5, 3.0], "recipe": ["a", "b", "a"]}, quiet=True
+    )
+    for column in ("group", "recipe"):
+        kept = runs.select(column, "a")
+        assert kept.frame["params"].tolist() == [1e6, 1e8]
+        assert "2 of 3 rows have" in str(kept.notes[-1])
+    with pytest.raises(InputError, match="Did you mean 'a'"):
+        runs.select("recipe", "A")
+    with pytest.raises(ColumnNotFoundError, match="Did you mean 'recipe'"):
+        runs.select("recipes", "a")
