@@ -20,9 +20,10 @@ _PUBLIC = {
     "example_runs": "scalekit.data",
     # fitters
     "Law": "scalekit.fitters",
+    "Parameter": "scalekit.fitters",
     "fit": "scalekit.fitters",
-    "laws": "scalekit.fitters",
-    "published": "scalekit.fitters",
+    "laws": "scalekit.fitters.laws",
+    "published": "scalekit.fitters.published",
     # evals
     "benchmark_variance": "scalekit.evals",
     "compare_models": "scalekit.evals",

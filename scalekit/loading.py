@@ -10,7 +10,10 @@ from scalekit.results import Result, read_saved
 
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
-    "fit": ("scalekit.fitters.fit", "Fit"),
+    "fit": ("scalekit.fitters.fitted", "Fit"),
+    "prediction": ("scalekit.fitters.prediction", "Prediction"),
+    "profile": ("scalekit.fitters.profiles", "Profile"),
+    "runs": ("scalekit.tables", "RunTable"),
     "evals": ("scalekit.evals.table", "Evals"),
     "benchmark_variance": ("scalekit.evals.variance", "BenchmarkVariance"),
     "model_comparison": ("scalekit.evals.paired", "ModelComparison"),

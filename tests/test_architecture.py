@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "scalekit"
-GROUND = {"errors", "notes", "units", "seeds", "results", "files", "version", "loading"}
+GROUND = {
+    *("errors", "notes", "units", "seeds", "results", "files", "version", "loading"),
+    *("columns", "rows", "tables", "axes"),
+}
 ROOMS = {
     "data": GROUND,
     "fitters": GROUND,
     "evals": GROUND,
-    "report": GROUND,
     "selectors": GROUND | {"fitters"},
-    "cli": GROUND | {"data", "fitters", "evals", "selectors", "report"},
+    "cli": GROUND | {"data", "fitters", "evals", "selectors"},
 }
 HEAVY = {"torch", "sklearn", "statsmodels", "ot", "matplotlib", "ray"}
 STANDARD_LIBRARY = set(sys.stdlib_module_names)

@@ -88,8 +88,10 @@ def _squares_of(tables: list[Array], benchmark: Benchmark, notes: list[Note]) ->
     except InputError:
         if all(table.shape[2] == 1 for table in tables):
             raise
-        message = f"{benchmark.label}: the seeds were logged at different steps; each seed's last is used."
-        notes.append(Note("steps-differ", "warning", message))
+        message = (
+            f"{benchmark.label}: seeds were logged at different steps; each one's last is used"
+        )
+        notes.append(Note("steps-differ", "warning", f"{message}."))
         return pooled_components([b.last(1)[:, :, None] for b in benchmark.blocks.values()])
 
 
