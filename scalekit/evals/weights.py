@@ -22,7 +22,8 @@ def noise_weights(
 ) -> pd.DataFrame:
     """Return a table indexed by `run` (the recipe) with `noise`, the standard error of its score.
 
-    For `scalekit.fit(..., weights=...)`: columns value (the mean over seeds of the last `last`
+    For `scalekit.fit(runs, weights="noise")`, which wants a column `noise` beside `loss`:
+    `runs["noise"] = runs["run"].map(noise_weights(items)["noise"])`. Columns: value (the mean over seeds of the last `last`
     checkpoints), noise (one standard error of it, in the metric's unit), seeds, df and source.
     The seed variance of each recipe is shrunk towards that of all recipes (raw weights from three
     seeds make a fit worse where the noise is equal; shrunk ones do not). Where no recipe has two
