@@ -18,7 +18,7 @@ KINDS = {
     "benchmark_variance": ("scalekit.evals.variance", "BenchmarkVariance"),
     "model_comparison": ("scalekit.evals.paired", "ModelComparison"),
     "power": ("scalekit.evals.power", "PowerTable"),
-    "signal": ("scalekit.evals.signal", "SignalReport"),
+    "signal": ("scalekit.evals.signal_to_noise", "SignalReport"),
 }
 
 

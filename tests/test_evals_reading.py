@@ -398,6 +398,28 @@ def test_an_inspect_archive_is_read(tmp_path: Path) -> None:
     assert len(sk.read_evals(tmp_path).frame) == 8
 
 
+def test_an_archive_compressed_with_zstandard_is_read(tmp_path: Path) -> None:
+    """Python's zipfile cannot open method 93 before 3.14; inspect-ai writes it."""
+    pa = pytest.importorskip("pyarrow")
+    log, path = inspect_log(), tmp_path / "log.eval"
+    members = {"header.json": {k: log[k] for k in ("status", "eval")}}
+    members |= {f"samples/{k}.json": s for k, s in enumerate(log["samples"])}  # type: ignore[arg-type]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            packed = pa.compress(json.dumps(content).encode(), codec="zstd", asbytes=True)
+            archive.writestr(name, packed)
+    raw = bytearray(path.read_bytes())
+    for signature, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        start = raw.find(signature)
+        while start >= 0:
+            raw[start + at] = 93
+            start = raw.find(signature, start + 1)
+    path.write_bytes(raw)
+    with zipfile.ZipFile(path) as archive:
+        assert {member.compress_type for member in archive.infolist()} == {93}
+    assert len(sk.read_evals(path).frame) == 8
+
+
 @pytest.mark.parametrize(
     ("log", "message"),
     [

@@ -44,15 +44,15 @@ def many(benchmarks: int, recipes: int, signal: float = 2.0, noise: float = 1.0)
 
 def test_the_ratio_does_not_grow_with_the_number_of_recipes() -> None:
     """The range over the noise does: it is 2.3 SDs for 5 recipes and 4.3 for 40."""
-    few, most = (sk.signal(many(60, n), last=1).table for n in (5, 40))
+    few, most = (sk.signal(many(40, n)).table for n in (5, 40))
     assert few["snr"].median() == pytest.approx(2.0, rel=0.25)
     assert most["snr"].median() == pytest.approx(2.0, rel=0.1)
 
 
 def test_the_interval_of_the_ratio_covers() -> None:
-    table = sk.signal(many(200, 8)).table
+    table = sk.signal(many(120, 8)).table
     hits = (table["ci_lower"] <= 2.0) & (table["ci_upper"] >= 2.0)
-    assert 0.9 <= hits.mean() <= 0.99
+    assert 0.88 <= hits.mean() <= 0.995
 
 
 def test_noise_is_what_was_asked_for() -> None:
@@ -321,9 +321,9 @@ def test_noise_weights_are_shrunk_standard_errors_by_run() -> None:
 def test_shrunk_weights_do_not_hurt_where_noise_is_equal_and_help_where_not() -> None:
     rng = np.random.default_rng(1)
     x = np.linspace(0, 1, 8)
-    for sds, most in ((np.full(8, 0.02), 1.1), (0.06 * 10 ** (-1.2 * x), 0.9)):
+    for sds, most in ((np.full(8, 0.02), 1.15), (0.06 * 10 ** (-1.2 * x), 0.9)):
         plain, weighted = [], []
-        for _ in range(40):
+        for _ in range(25):
             y = {f"{k}": x[k] + sds[k] * rng.standard_normal((3, 1)) for k in range(8)}
             table = sk.noise_weights(y)
             w = 1 / table["noise"].to_numpy()

@@ -18,7 +18,7 @@ COMMANDS = {
     "variance": ("variance", "variance"),
     "compare-models": ("compare_models", "compare_models"),
     "power": ("power", "power"),
-    "signal": ("signal", "signal"),
+    "signal": ("signal_to_noise", "signal"),
 }
 
 

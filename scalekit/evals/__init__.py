@@ -13,7 +13,7 @@ from scalekit.evals.paired import ModelComparison, compare_models
 from scalekit.evals.planning import NoiseModel, items_needed
 from scalekit.evals.power import PowerTable, power
 from scalekit.evals.reading import read_evals
-from scalekit.evals.signal import SignalReport, signal
+from scalekit.evals.signal_to_noise import SignalReport, signal
 from scalekit.evals.standard_errors import (
     f1_standard_error,
     item_variance,

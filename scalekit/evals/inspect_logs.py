@@ -1,12 +1,14 @@
 """Logs of Inspect (UK AISI), .json and .eval: samples with one value per scorer and epoch.
 
 Layout: inspect-ai 0.3.285. Values are letters (C correct, P partial, I incorrect, N no answer),
-and the .eval archive is compressed with Zstandard, which Python's zipfile opens only from 3.14.
+and the .eval archive is compressed with Zstandard, which Python's zipfile opens only from 3.14;
+its members are therefore found by zipfile and decompressed by pyarrow.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,10 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from scalekit.errors import InputError, did_you_mean, require
+from scalekit.errors import InputError, did_you_mean
 from scalekit.evals.logs import LogRows, split_run_name
 from scalekit.notes import Note
 
+ZSTANDARD = 93  # the compression method's number in a zip archive
 LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 
 
@@ -95,19 +98,25 @@ def _load(path: Path) -> dict[str, Any]:
 def _load_archive(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
-            log = json.loads(archive.read("header.json"))
-            names = [n for n in archive.namelist() if n.startswith("samples/")]
-            log["samples"] = [json.loads(archive.read(name)) for name in names]
+            log = json.loads(_member(path, archive, archive.getinfo("header.json")))
+            members = [m for m in archive.infolist() if m.filename.startswith("samples/")]
+            log["samples"] = [json.loads(_member(path, archive, member)) for member in members]
             return dict(log)
-    except NotImplementedError:
-        reader = require(
-            "inspect_ai.log", "evals",
-            f"{path.name} is compressed with Zstandard; reading it (or: `inspect log convert "
-            f"{path.name} --to json --output-dir .`, and give the .json)",
-        )  # fmt: skip
-        return dict(reader.read_eval_log(str(path)).model_dump(mode="json"))
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
         raise InputError(f"{path}: not a complete Inspect archive ({error}).") from error
+
+
+def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.compress_type != ZSTANDARD:
+        return archive.read(member)
+    import pyarrow as pa
+
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)  # a local header: 30 bytes, then name and extra field
+        name, extra = struct.unpack("<HH", file.read(4))
+        file.seek(name + extra, 1)
+        packed = file.read(member.compress_size)
+    return bytes(pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read())
 
 
 def _scores(sample: dict[str, Any], path: Path) -> list[dict[str, Any]]:

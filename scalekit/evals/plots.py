@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from scalekit.evals.paired import ModelComparison
     from scalekit.evals.power import PowerTable
-    from scalekit.evals.signal import SignalReport
+    from scalekit.evals.signal_to_noise import SignalReport
     from scalekit.evals.variance import BenchmarkVariance
 
 # colour-blind safe (Okabe and Ito); signal in black, items in blues, training noise in warm tones

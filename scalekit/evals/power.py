@@ -235,7 +235,7 @@ def _from_log(
 ) -> Noise:
     evals = as_evals(source).select(benchmark=benchmark, metric=metric)
     final = evals.last_steps()
-    variance = benchmark_variance(final.select())
+    variance = benchmark_variance(final)
     noise, sizes, notes = {}, {}, list(variance.notes)
     if len(final.frame) < len(evals.frame):
         notes.append(Note("last-steps", "info", "Planned for scores at the last step of a run."))

@@ -50,8 +50,10 @@ class Evals(Result):
 
         Raises ColumnNotFoundError, with the nearest name, where there is no such value.
         """
-        keep = np.ones(len(self.frame), dtype=bool)
         wanted = {"benchmark": benchmark, "metric": metric, "recipe": recipe}
+        if all(value is None for value in wanted.values()):
+            return self
+        keep = np.ones(len(self.frame), dtype=bool)
         for column, value in wanted.items():
             if value is not None:
                 values = [value] if isinstance(value, str) else value

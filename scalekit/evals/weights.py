@@ -23,8 +23,9 @@ def noise_weights(
     """Return a table indexed by `run` (the recipe) with `noise`, the standard error of its score.
 
     For `scalekit.fit(runs, weights="noise")`, which wants a column `noise` beside `loss`:
-    `runs["noise"] = runs["run"].map(noise_weights(items)["noise"])`. Columns: value (the mean over seeds of the last `last`
-    checkpoints), noise (one standard error of it, in the metric's unit), seeds, df and source.
+    `runs["noise"] = runs["run"].map(noise_weights(items)["noise"])`. Columns: value (the mean over
+    seeds of the last `last` checkpoints), noise (one standard error of it, in the metric's unit),
+    seeds, df and source.
     The seed variance of each recipe is shrunk towards that of all recipes (raw weights from three
     seeds make a fit worse where the noise is equal; shrunk ones do not). Where no recipe has two
     seeds, it is the step noise of the last 10 checkpoints times `step_to_seed`, likewise shrunk.
