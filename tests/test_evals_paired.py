@@ -242,6 +242,15 @@ def test_one_seed_borrows_from_other_recipes_of_the_log() -> None:
     assert found.table["variance_seeds"].iloc[0] > 0
 
 
+def test_one_recipe_with_one_seed_takes_the_noise_of_the_other_and_says_so() -> None:
+    a, b = recipes(np.random.default_rng(10), 4, 500)
+    found = sk.compare_models(log({"new_task": (a, b[:1])}))
+    assert found.table["seed_source"].iloc[0] == "the seeds of a for both"
+    assert "seed-noise-borrowed" in notes_of(found)
+    spread = a.mean(axis=1).var(ddof=1)
+    assert found.table["variance_seeds"].iloc[0] == pytest.approx(spread * (1 + 1 / 4))
+
+
 def test_own_seeds_can_be_moderated_over_benchmarks() -> None:
     rng = np.random.default_rng(8)
     pairs = {f"t{k}": recipes(rng, 2, 500) for k in range(12)}

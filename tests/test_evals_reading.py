@@ -152,6 +152,11 @@ def test_percent_and_fractions_together_are_an_error() -> None:
     assert sk.read_evals(table, unit="fraction").frame["value"].max() == 100
 
 
+def test_other_metrics_in_two_units_are_suspected() -> None:
+    scores = pd.DataFrame({"model": ["a", "b"], "my_score": [0.4, 45.0]})
+    assert "units-suspect" in codes(sk.read_evals(scores, value="my_score"))
+
+
 def test_an_unknown_direction_is_assumed_and_told() -> None:
     evals = sk.read_evals(tidy().rename(columns={"acc": "wobble"}), value="wobble")
     assert "direction-assumed" in codes(evals)

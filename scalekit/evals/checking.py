@@ -162,9 +162,12 @@ def _one_unit(frame: pd.DataFrame, unit: str | None, told: list[Note]) -> pd.Dat
         raise InputError(f"unit must be 'percent', 'fraction' or None; got {unit!r}.")
     for metric in frame["metric"].unique():
         rows = (frame["metric"] == metric).to_numpy()
-        if unit == "fraction" or not (is_proportion(metric) or unit == "percent"):
+        if unit == "fraction":
             continue
         top = frame[rows].groupby(["benchmark", "recipe", "seed"], observed=True)["value"].max()
+        if not (is_proportion(metric) or unit == "percent"):
+            _suspect_units(frame[rows], metric, told)
+            continue
         percent, fraction = top[top > 1], top[(top <= 1) & (top > 0)]
         if len(percent) and len(fraction) and unit is None:
             raise InputError(
@@ -184,6 +187,24 @@ def _one_unit(frame: pd.DataFrame, unit: str | None, told: list[Note]) -> pd.Dat
                 )
             )
     return frame
+
+
+def _suspect_units(rows: pd.DataFrame, metric: str, told: list[Note]) -> None:
+    """Note a metric that lies in [0, 1] for some recipes and reaches towards 100 for others."""
+    ends = rows.groupby(["benchmark", "recipe"], observed=True)["value"].agg(["min", "max"])
+    small = ends[(ends["min"] >= 0) & (ends["max"] <= 1) & (ends["max"] > 0)]
+    large = ends[(ends["min"] >= 0) & (ends["max"] > 5) & (ends["max"] <= 100)]
+    shared = set(small.index.get_level_values(0)) & set(large.index.get_level_values(0))
+    for benchmark in sorted(shared):
+        told.append(
+            Note(
+                "units-suspect",
+                "warning",
+                f"{benchmark} ({metric}): {small.loc[benchmark].index[0]} lies between 0 and 1, "
+                f"{large.loc[benchmark].index[0]} reaches {large.loc[benchmark]['max'].max():g}. "
+                "If both are shares, bring them to one unit.",
+            )
+        )
 
 
 def _one_cluster_each(frame: pd.DataFrame, source: str, told: list[Note]) -> pd.DataFrame:

@@ -83,11 +83,20 @@ def seed_variances(
             yield borrowed.get(label)
         else:
             yield moderated.get(label)
-            yield own[label]._replace(source="own seeds") if own[label].df else None
+            yield _own(own[label], benchmark, recipes)
             if seed_sd != "own":
                 yield from (borrowed.get(label), _published(benchmark))
 
     return {b.label: next((c for c in candidates(b) if c is not None), None) for b in benchmarks}
+
+
+def _own(
+    pooled: SeedVariance, benchmark: Benchmark, recipes: tuple[str, str]
+) -> SeedVariance | None:
+    if not pooled.df:
+        return None
+    both = all(len(benchmark.blocks[name].seeds) > 1 for name in recipes)
+    return pooled._replace(source="own seeds" if both else f"the seeds of {pooled.source} for both")
 
 
 def _stated(seed_sd: float | Mapping[str, float], benchmark: Benchmark) -> SeedVariance | None:
