@@ -82,6 +82,12 @@ def test_a_saved_table_is_read_back(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(sk.load(tmp_path / "evals.json").to_frame(), evals.frame)
 
 
+def test_in_a_notebook_a_log_shows_its_benchmarks_not_its_answers() -> None:
+    page = sk.example_evals()._repr_html_()
+    assert "digits_noisy" in page
+    assert len(page) < 5000
+
+
 def test_selecting_offers_the_nearest_name() -> None:
     evals = sk.read_evals(tidy())
     assert len(evals.select(recipe="a").frame) == 40

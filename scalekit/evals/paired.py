@@ -308,9 +308,9 @@ def _seed_notes(pairs: list[Pair]) -> list[Note]:
             Note(
                 "seed-noise-borrowed",
                 "warning",
-                f"{', '.join(names)}: one seed in a "
-                f"recipe or seed noise as asked for; used: {source}. The verdict is as "
-                "good as that number is for these runs.",
+                f"{', '.join(names)}: the noise between seeds is not estimated from the two "
+                f"recipes' own seeds but taken from: {source}. The verdict is as good as that "
+                "number is for these runs.",
             )
         )
     if any(p.seed_source.startswith("stated seed SD 0") and p.difference is not None
