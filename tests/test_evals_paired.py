@@ -223,7 +223,9 @@ def test_one_seed_borrows_the_published_noise_and_says_so() -> None:
 
 
 def test_one_seed_without_a_source_is_refused() -> None:
-    with pytest.raises(InputError, match=r"No seed noise is known for new_task.*seed_sd=0\.005"):
+    with pytest.raises(
+        InputError, match=r"No seed noise is known for new_task .acc.*seed_sd=0\.005"
+    ):
         sk.compare_models(single("new_task"))
 
 
@@ -232,6 +234,14 @@ def test_one_refused_benchmark_among_others_is_a_grave_note() -> None:
     found = sk.compare_models(both)
     assert found.table.set_index("benchmark")["verdict"]["new_task"] == "refused"
     assert [note.code for note in found.notes if note.severity == "error"] == ["no-seed-noise"]
+
+
+def test_the_published_noise_is_of_accuracies_and_not_lent_to_other_metrics() -> None:
+    table = single().assign(p_correct=lambda t: 0.2 + 0.6 * t["acc"])
+    found = sk.compare_models(table)
+    verdicts = found.table.set_index("metric")["verdict"]
+    assert (verdicts["p_correct"], verdicts["acc"]) == ("refused", "not resolved")
+    assert [n.severity for n in found.notes if n.code == "no-seed-noise"] == ["warning"]
 
 
 def test_one_seed_borrows_from_other_recipes_of_the_log() -> None:

@@ -284,6 +284,7 @@ def test_lm_eval_choices_give_chance_probability_and_bits_per_byte(tmp_path: Pat
     assert metrics.loc["0", "p_correct"] == pytest.approx(mass)
     assert metrics.loc["0", "bits_per_byte"] == pytest.approx(2 / (5 * np.log(2)))  # " four"
     assert evals.tasks.set_index("metric")["chance"]["acc"] == 0.25
+    assert np.isnan(evals.tasks.set_index("metric")["chance"]["bits_per_byte"])
     assert evals.tasks.set_index("metric")["direction"]["bits_per_byte"] == -1
 
 

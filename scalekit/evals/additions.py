@@ -77,8 +77,8 @@ def cheapest_addition(
     The search is over seeds up to 100, items up to 100 times the present ones and samples up to
     64; None where nothing in it is enough. Repeated samples only help where their noise is known.
 
-    >>> cheapest_addition(NoiseModel(seed=1e-4, difference=0.1), 0.02, seeds=3, items=1000).seeds
-    6
+    >>> cheapest_addition(NoiseModel(seed=1e-4, difference=0.1), 0.03, seeds=3, items=1000).seeds
+    4
     """
     prices = checked_costs(costs)
     k = np.arange(seeds, max(MOST_SEEDS, seeds) + 1)

@@ -277,7 +277,9 @@ def _direction(row: Any, given: Mapping[str, int] | None) -> int:
 
 def _chance(row: Any, given: Mapping[str, float] | float | None) -> float:
     benchmark, metric = str(row.benchmark), str(row.metric)
+    may_be_share = is_proportion(metric) or known_direction(metric) is None or metric == "score"
     value = given.get(benchmark) if isinstance(given, Mapping) else given
+    value = value if may_be_share else None
     if value is None:
         value = known_chance(benchmark) if is_proportion(metric) else None
     if value is None:

@@ -76,12 +76,14 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", re.sub(r"_(val|test|validation|rc|mc|openai)$", "", lowered))
 
 
-def published_seed_noise(benchmark: str) -> SeedNoise | None:
-    """Return the published seed noise of a benchmark of this name, or None.
+def published_seed_noise(benchmark: str, metric: str = "acc") -> SeedNoise | None:
+    """Return the published seed noise of accuracy on a benchmark of this name, or None.
 
     >>> published_seed_noise("arc_challenge").seed_sd
     0.008
     """
+    if not is_accuracy(metric):
+        return None
     name = plain_name(benchmark)
     return PUBLISHED_SEED_NOISE.get(SAME_BENCHMARK.get(name, name))
 
@@ -102,6 +104,15 @@ def known_direction(metric: str) -> int | None:
         if candidate in HIGHER_IS_BETTER:
             return 1
     return None
+
+
+def is_accuracy(metric: str) -> bool:
+    """Return whether a metric of this name counts right answers (published seed SDs are of these).
+
+    >>> is_accuracy("acc_norm"), is_accuracy("p_correct")
+    (True, False)
+    """
+    return is_proportion(metric) and metric.lower() not in ("p_correct", "soft", "recall", "f1")
 
 
 def is_proportion(metric: str) -> bool:

@@ -164,7 +164,9 @@ def compare_models(
     if len(refused) == len(pairs):
         raise InputError(_refusal(refused))
     if refused:
-        notes.append(Note("no-seed-noise", "error", _refusal(refused)))
+        judged = {pair.benchmark for pair in pairs if pair.difference is not None}
+        nothing = any(pair.benchmark not in judged for pair in refused)
+        notes.append(Note("no-seed-noise", "error" if nothing else "warning", _refusal(refused)))
     rows = [_row(pair, confidence_level, margin) for pair in pairs]
     table = _with_verdicts(pd.DataFrame(rows), adjust, 1 - confidence_level)
     resolved = [
@@ -243,7 +245,7 @@ def _pairs(
 
 
 def _refusal(refused: list[Pair]) -> str:
-    names = ", ".join(pair.benchmark for pair in refused[:6])
+    names = ", ".join(f"{pair.benchmark} ({pair.metric})" for pair in refused[:6])
     return (
         f"No seed noise is known for {names}: one seed per recipe, no other recipe of the log has "
         "two, and the published table does not list it. A paired item test alone would call a "
@@ -303,7 +305,7 @@ def _seed_notes(pairs: list[Pair]) -> list[Note]:
     for source in dict.fromkeys(pair.seed_source for pair in pairs if pair.difference is not None):
         if source.startswith("own seeds") or source == "as its benchmarks":
             continue
-        names = [p.benchmark for p in pairs if p.seed_source == source][:6]
+        names = [f"{p.benchmark} ({p.metric})" for p in pairs if p.seed_source == source][:6]
         notes.append(
             Note(
                 "seed-noise-borrowed",

@@ -246,11 +246,11 @@ def _from_log(
         model = variance.noise_model(*key)
         sd = row.seed_sd if seed_sd is None else seed_sd
         if not np.isfinite(sd):
-            published = published_seed_noise(key[0])
+            published = published_seed_noise(*key)
             if published is None:
                 raise InputError(
-                    f"{key[0]}: the log has one seed per recipe, and no seed noise is published "
-                    "for it. State one (seed_sd=0.005 is half a point)."
+                    f"{key[0]} ({key[1]}): the log has one seed per recipe, and no seed noise is "
+                    "published for it. State one (seed_sd=0.005 is half a point)."
                 )
             sd = published.seed_sd
             notes.append(

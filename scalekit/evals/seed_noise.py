@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scalekit.errors import InputError, did_you_mean
 from scalekit.evals.blocks import Benchmark
-from scalekit.evals.conventions import published_seed_noise
+from scalekit.evals.conventions import is_proportion, published_seed_noise
 from scalekit.evals.moderation import FEWEST, moderate
 
 Array = NDArray[np.float64]
@@ -105,7 +105,7 @@ def _stated(seed_sd: float | Mapping[str, float], benchmark: Benchmark) -> SeedV
         return None
     if not (np.isfinite(value) and value >= 0):
         raise InputError(f"A seed SD must be zero or positive; got {value} for {benchmark.name}.")
-    if not np.isnan(benchmark.chance) and value > 0.25:
+    if is_proportion(benchmark.metric) and value > 0.25:
         raise InputError(
             f"A seed SD of {value:g} for {benchmark.name} is larger than any seen: scores are in "
             "fractions of 1, so half a point is 0.005."
@@ -114,9 +114,8 @@ def _stated(seed_sd: float | Mapping[str, float], benchmark: Benchmark) -> SeedV
 
 
 def _published(benchmark: Benchmark) -> SeedVariance | None:
-    row = published_seed_noise(benchmark.name)
-    is_share = not np.isnan(benchmark.chance)  # the table is about accuracies only
-    if row is None or not is_share:
+    row = published_seed_noise(benchmark.name, benchmark.metric)
+    if row is None:
         return None
     return SeedVariance(row.seed_sd**2, float("inf"), f"published for {row.benchmark}: seed SD "
                         f"{row.seed_sd:g} ({row.source})")  # fmt: skip
