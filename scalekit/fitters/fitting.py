@@ -15,7 +15,14 @@ from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.intervals import choose_method, draw_parameters
 from scalekit.fitters.laws import Law
 from scalekit.fitters.objectives import Objective
-from scalekit.fitters.preparing import Data, check_enough, prepare, settle_law, with_start
+from scalekit.fitters.preparing import (
+    Data,
+    check_enough,
+    prepare,
+    settle_law,
+    with_fixed,
+    with_start,
+)
 from scalekit.fitters.search import describe_search, distinct_optima, optimise
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable
@@ -40,6 +47,7 @@ def fit(
     confidence_level: float = 0.95,
     starts: int = STARTS,
     start: Mapping[str, float] | None = None,
+    fixed: Mapping[str, float] | None = None,
     rng: RandomState = 0,
 ) -> Fit:
     """Fit a law to runs, with intervals, diagnostics and notes.
@@ -54,7 +62,8 @@ def fit(
 
     `interval` is "auto", "pairs", "cluster", "wild", "delta" or "none"; `resamples` is their
     number; the same `rng` gives the same result. `starts` is the number of starts of the search;
-    no start values are needed, but `start` may name some, about which it then begins.
+    no start values are needed, but `start` may name some, about which it then begins. `fixed`
+    holds parameters at given values: they are not fitted and have no interval of their own.
 
     Raises InputError for a table that cannot be used, FormulaError for a law that cannot be read,
     FitError where the law cannot be fitted to these runs.
@@ -72,7 +81,7 @@ def fit(
             f"resamples ({resamples}) must be 0 or more and starts ({starts}) 1 or more."
         )
     law, remarks = settle_law(runs, law, along)
-    law = with_start(law, start)
+    law = with_fixed(with_start(law, start), fixed)
     data = prepare(runs, law, weights)
     check_enough(law, data, chosen)
     problem, solutions = optimise(law, data, chosen, starts)

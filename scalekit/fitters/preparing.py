@@ -34,6 +34,7 @@ class Data:
 def settle_law(
     runs: RunTable | pd.DataFrame | Mapping[str, Any], law: str | Law | None, along: str | None
 ) -> tuple[Law, list[Note]]:
+    """Return the law to fit, of one scale `along` a column, and what to tell about the choice."""
     frame = runs.frame if isinstance(runs, RunTable) else runs
     columns = [str(name) for name in frame]
     if law is None:
@@ -70,13 +71,43 @@ def settle_law(
 
 
 def with_start(law: Law, start: Mapping[str, float] | None) -> Law:
-    for name in start or ():
+    """Return the law with its starting ranges about the values of `start`."""
+    _require_names(law, "start", start)
+    return replace(law, parameters=tuple(centred_on(law.parameters, start))) if start else law
+
+
+def with_fixed(law: Law, fixed: Mapping[str, float] | None) -> Law:
+    """Return the law with the parameters of `fixed` held at its values: both bounds are there."""
+    _require_names(law, "fixed", fixed)
+    if not fixed:
+        return law
+    parameters = []
+    for parameter in law.parameters:
+        value = float(fixed.get(parameter.name, np.nan))
+        if parameter.name in fixed:
+            if not np.isfinite(value) or (parameter.log and value <= 0):
+                raise InputError(
+                    f"fixed holds {parameter.name} = {value:g}, but it must be a finite"
+                    f"{' positive' if parameter.log else ''} number."
+                )
+            parameter = replace(parameter, lower=value, upper=value)
+        parameters.append(parameter)
+    held = replace(law, parameters=tuple(parameters))
+    if not held.n_free:
+        raise InputError(
+            f"All parameters of the law '{law.name}' are held fixed, so there is nothing to fit. "
+            "Leave one free, or use law.predict(values, ...)."
+        )
+    return held
+
+
+def _require_names(law: Law, argument: str, given: Mapping[str, float] | None) -> None:
+    for name in given or ():
         if name not in law.names:
             raise InputError(
-                f"start names '{name}', which is no parameter of the law '{law.name}'. "
+                f"{argument} names '{name}', which is no parameter of the law '{law.name}'. "
                 f"{did_you_mean(name, law.names)}"
             )
-    return replace(law, parameters=tuple(centred_on(law.parameters, start))) if start else law
 
 
 def prepare(
@@ -151,7 +182,8 @@ def _weighting(frame: pd.DataFrame, weights: str | None) -> tuple[np.ndarray, li
 
 
 def check_enough(law: Law, data: Data, objective: Objective) -> None:
-    rows, needed = len(data.loss), len(law.parameters)
+    """Raise FitError where these rows cannot determine the law under this objective."""
+    rows, needed = len(data.loss), law.n_free
     source = data.provenance.source
     distinct = len(np.unique(np.stack(list(data.scales.values())), axis=1).T)
     if distinct == 1:
@@ -162,7 +194,7 @@ def check_enough(law: Law, data: Data, objective: Objective) -> None:
         )
     if distinct < needed:
         raise FitError(
-            f"The law '{law.name}' has {needed} parameters, but {source} has only {distinct} "
+            f"The law '{law.name}' has {needed} free parameters, but {source} has only {distinct} "
             f"different scales in {rows} row(s). Add runs, or take a law with fewer parameters, "
             "such as 'power' (2) or 'power_constant' (3)."
         )

@@ -110,9 +110,12 @@ def profile(fit: Fit, name: str, points: int = 41) -> Profile:
             f"{did_you_mean(name, fit.law.names)}"
         )
     k = fit.law.names.index(name)
+    if fit.law.parameters[k].fixed:
+        held = fit.law.parameters[k].lower
+        raise InputError(f"{name} is held fixed at {held:g}, so it has no profile.")
     level = fit.confidence_level
     psi, inner, _ = fit.objective.slopes(fit.residuals)
-    spent = max(len(fit.loss) - len(fit.theta), 1) / len(fit.loss)
+    spent = max(len(fit.loss) - fit.law.n_free, 1) / len(fit.loss)
     ratio = np.mean(fit.weights * psi**2) / max(np.mean(fit.weights * inner), 1e-300) / spent
     threshold = fit.objective_value + 0.5 * float(chdtri(1, 1 - level)) * ratio
     grid = _grid(fit, k, threshold, points)

@@ -65,6 +65,7 @@ def _solve_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> So
 
 
 def describe_search(problem: Problem, solutions: Solution, weights: np.ndarray) -> Search:
+    """Return how the search went: starts that agree, convergence, conditioning at the optimum."""
     best = solutions.value[0]
     agreeing = solutions.value <= best + SAME * abs(best)
     _, _, hessian = local_model(problem, solutions.theta[0], weights)

@@ -114,7 +114,8 @@ def evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np.nda
     for members, rows in _blocks(len(theta), problem.target.shape[-1]):
         part = problem.part(members, rows)
         rho = problem.objective.rho(part.residual(theta[members]))
-        total[members] += (_cut(weights, members, rows) * rho).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            total[members] += (_cut(weights, members, rows) * rho).sum(axis=1)
     return np.where(np.isnan(total), np.inf, total)
 
 
@@ -243,11 +244,11 @@ def _local(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> _Local:
 def _local_rows(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> _Local:
     predicted, first, second = problem.model.derivatives(theta, problem.scales)
     residual = problem._residual(predicted)
-    value = (weights * problem.objective.rho(residual)).sum(axis=1)
-    psi, inner, curvature = problem.objective.slopes(residual)
     shape = residual.shape
     slopes = np.empty((shape[0], theta.shape[1], shape[1]))
     with np.errstate(all="ignore"):
+        value = (weights * problem.objective.rho(residual)).sum(axis=1)
+        psi, inner, curvature = problem.objective.slopes(residual)
         scale = 1.0 / predicted if problem.objective.on_log else None
         for k, entry in enumerate(first):
             slopes[:, k] = entry if scale is None else entry * scale
