@@ -16,6 +16,7 @@ from scalekit.fitters.solver import Problem, Solution, local_model, solve
 from scalekit.fitters.starts import MOST_ROWS, propose_starts
 
 SMALLEST_AUTO_DELTA = 1e-4  # of log loss; noise-free data would make it 0
+ROUNDING = 1e-9  # of the loss: residuals below it are no disagreement
 EFFICIENT_DELTA = 1.345  # noise deviations: 95% efficiency under a normal distribution (Huber)
 
 
@@ -67,7 +68,10 @@ def _solve_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> So
 def describe_search(problem: Problem, solutions: Solution, weights: np.ndarray) -> Search:
     """Return how the search went: starts that agree, convergence, conditioning at the optimum."""
     best = solutions.value[0]
-    agreeing = solutions.value <= best + SAME * abs(best)
+    # without noise all good objectives are rounding errors, whose ratios mean nothing
+    size = 1.0 if problem.objective.on_log else float(np.mean(problem.target**2))
+    rounding = ROUNDING**2 * size * float(weights.sum())
+    agreeing = solutions.value <= best + SAME * abs(best) + rounding
     _, _, hessian = local_model(problem, solutions.theta[0], weights)
     held = (solutions.theta[0] <= problem.lower) | (solutions.theta[0] >= problem.upper)
     free = np.flatnonzero(~held)

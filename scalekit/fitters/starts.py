@@ -142,10 +142,11 @@ def _with_linear(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np
     shape = (len(theta), problem.target.shape[-1])
     design = np.stack([np.broadcast_to(column, shape) for column in columns], axis=1)
     held = (problem.lower == problem.upper)[places]
-    fixed = to_natural(theta, model.parameters)[:, places] * held
-    target = problem.target - rest - (fixed[:, :, None] * design).sum(axis=1)
     if held.all():
         return theta
+    fixed = to_natural(theta, model.parameters)[:, places[held]]
+    with np.errstate(all="ignore"):
+        target = problem.target - rest - (fixed[:, :, None] * design[:, held]).sum(axis=1)
     places, design = places[~held], design[:, ~held]
     # a relative error of the loss is an error of its logarithm
     square = weights / problem.target**2 if problem.objective.on_log else weights
