@@ -20,6 +20,7 @@ _PUBLIC = {
     "example_runs": "scalekit.data",
     # fitters
     "Law": "scalekit.fitters",
+    "PowerLawRegressor": "scalekit.fitters.sklearn_api",
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",

@@ -47,20 +47,27 @@ def nist_fit(problem: NistSet, start: dict[str, float]) -> tuple[Law, np.ndarray
     rows = np.ones(len(problem.y))
     # the 250 rows of the Gauss sets take their time, and the published start is itself among two
     starts = propose_starts(posed, rows, 2 if problem.name.startswith("Gauss") else 6)
-    found = solve(posed, starts, rows, max_iterations=5000, tolerance=1e-16)
+    limit = 5000 if problem.difficulty == "higher" else 500  # Bennett5 and MGH10 need thousands
+    found = solve(posed, starts, rows, max_iterations=limit, tolerance=1e-16)
     return law, found.theta[found.value.argmin()]
 
 
+def equal_orders(problem: NistSet) -> list[list[int]]:
+    """Return the orders of the parameters that give the same formula: equal terms change places."""
+    if problem.name.startswith("Lanczos"):  # three exponentials with an amplitude each
+        return [[2 * k + i for k in order for i in (0, 1)] for order in permutations(range(3))]
+    if problem.name == "ENSO":  # two waves of a period and two amplitudes each
+        return [list(range(9)), [0, 1, 2, 6, 7, 8, 3, 4, 5]]
+    return [list(range(len(problem.certified)))]
+
+
 def matching_digits(problem: NistSet, law: Law, theta: np.ndarray) -> float:
-    """Return the digits of the worst parameter; equal terms of a sum may change places."""
+    """Return the digits of the worst parameter."""
     found = dict(zip(law.names, to_natural(theta[None], law.parameters)[0], strict=True))
     got = np.array([found[name] for name in problem.certified])
     want = np.array(list(problem.certified.values()))
-    orders = [np.arange(len(got))]
-    if problem.name.startswith("Lanczos"):  # three exponentials with an amplitude each
-        orders = [np.ravel([(2 * k, 2 * k + 1) for k in p]) for p in permutations(range(3))]
-    errors = [np.max(np.abs(got[order] - want) / np.abs(want)) for order in orders]
-    return float(-np.log10(max(*errors, 1e-11) if len(errors) == 1 else max(min(errors), 1e-11)))
+    error = min(np.max(np.abs(got[order] / want - 1)) for order in equal_orders(problem))
+    return float(-np.log10(max(error, 1e-11)))
 
 
 @pytest.mark.parametrize("start", [0, 1], ids=["start 1", "start 2"])

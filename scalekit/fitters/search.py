@@ -69,8 +69,8 @@ def describe_search(problem: Problem, solutions: Solution, weights: np.ndarray) 
     """Return how the search went: starts that agree, convergence, conditioning at the optimum."""
     best = solutions.value[0]
     # without noise all good objectives are rounding errors, whose ratios mean nothing
-    size = 1.0 if problem.objective.on_log else float(np.mean(problem.target**2))
-    rounding = ROUNDING**2 * size * float(weights.sum())
+    level = 1.0 if problem.objective.on_log else float(np.mean(problem.target**2))
+    rounding = ROUNDING**2 * level * float(weights.sum())
     agreeing = solutions.value <= best + SAME * abs(best) + rounding
     _, _, hessian = local_model(problem, solutions.theta[0], weights)
     held = (solutions.theta[0] <= problem.lower) | (solutions.theta[0] >= problem.upper)
