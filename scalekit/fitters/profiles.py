@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from scalekit.fitters.fitted import Fit
 
-WIDEST = 6.0  # of the half-width first guessed, each side
+FURTHEST_LOG = np.log(1e4)  # each side, of a positive parameter: four decades
+FURTHEST = 3.0  # each side, of any other parameter, in multiples of it (or of 1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -173,9 +174,10 @@ def _grid(fit: Fit, k: int, threshold: float, points: int) -> np.ndarray:
     centre = fit.theta[k]
     draws = fit.draws[:, k] if len(fit.draws) else np.array([centre])
     width = max(float(np.quantile(np.abs(draws - centre), 0.9)), 1e-3 * max(abs(centre), 1.0))
+    furthest = FURTHEST_LOG if fit.law.parameters[k].log else FURTHEST * max(abs(centre), 1.0)
     sides: list[float] = []
     for sign, bound in ((-1, lower), (1, upper)):
-        reach = width * np.geomspace(0.5, WIDEST * 8, 14)
+        reach = np.geomspace(0.5 * width, max(furthest, 8 * width), 20)
         ends = np.clip(centre + sign * reach, lower, upper)
         _, value = _refit_at(fit, k, ends)
         past = np.flatnonzero(value > threshold)
