@@ -21,6 +21,7 @@ _PUBLIC = {
     # fitters
     "Law": "scalekit.fitters",
     "Parameter": "scalekit.fitters",
+    "PowerLawRegressor": "scalekit.fitters.sklearn_api",
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
