@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scalekit.errors import require
-from scalekit.selectors.transport.entropic import row_blocks, row_minima
+from scalekit.selectors.transport.entropic import column_minima, row_blocks, row_minima
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +25,15 @@ CLOSED = 1e-5  # relative gap at which the bounds are taken to have met
 
 @dataclass(frozen=True)
 class Refined:
-    """`upper` is the cost of a feasible plan, `lower` the best certified dual value."""
+    """`upper` is the cost of a feasible plan, `lower` the best certified dual value.
+
+    `f` and `g` are the potentials of that bound, feasible for all pairs.
+    """
 
     upper: float
     lower: float
+    f: np.ndarray
+    g: np.ndarray
     arcs: int
     rounds: int
 
@@ -38,32 +43,34 @@ def refine(
     g: np.ndarray,
     a: np.ndarray,
     b: np.ndarray,
-    lower: float,
     rounds: int = 4,
     arcs_per_row: int = ARCS_PER_ROW,
 ) -> Refined:
-    """Return bounds on the exact cost from the potential `g` (m,) of an entropic solution."""
-    import torch
+    """Return bounds on the exact cost from the potential `g` (m,) of an entropic solution.
 
+    Points without mass carry no flow; their potentials follow from the c-transform.
+    """
     rows, columns = np.flatnonzero(a > 0), np.flatnonzero(b > 0)
-    if len(rows) < len(a) or len(columns) < len(b):
-        cost = cost[torch.as_tensor(rows)][:, torch.as_tensor(columns)]
-        a, b, g = a[rows] / a.sum(), b[columns] / b.sum(), g[columns]
-    n, m = cost.shape
-    arcs = np.unique(
-        np.concatenate([_nearly_tight(cost, g, arcs_per_row), _staircase(a, b)]),
-    )
-    upper = np.inf
+    arcs = np.concatenate([_nearly_tight(cost, g, arcs_per_row), _staircase(a, b, rows, columns)])
+    arcs = np.unique(arcs)
+    lower, best = _dual_value(cost, g, a, b), g
     for done in range(1, rounds + 1):
-        upper, potential = _solve(cost, arcs, a, b)
-        lower = max(lower, _dual_value(cost, potential, a, b))
-        if upper - lower <= CLOSED * abs(upper) or done == rounds:
-            break
+        upper, potential = _solve(cost, arcs, a, b, rows, columns)
+        bound = _dual_value(cost, potential, a, b)
+        if bound > lower:
+            lower, best = bound, potential
         grown = np.union1d(arcs, _nearly_tight(cost, potential, arcs_per_row))
-        if len(grown) == len(arcs):
+        if upper - lower <= CLOSED * abs(upper) or len(grown) == len(arcs):
             break
         arcs = grown
-    return Refined(upper, lower, len(arcs), done)
+    f = row_minima(cost, _on_device(best, cost))[0].double().cpu().numpy()
+    return Refined(upper, min(lower, upper), f, best, len(arcs), done)
+
+
+def _on_device(values: np.ndarray, cost: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.as_tensor(values, dtype=torch.float32, device=cost.device)
 
 
 def _nearly_tight(cost: torch.Tensor, g: np.ndarray, per_row: int) -> np.ndarray:
@@ -71,7 +78,7 @@ def _nearly_tight(cost: torch.Tensor, g: np.ndarray, per_row: int) -> np.ndarray
     import torch
 
     n, m = cost.shape
-    potential = torch.as_tensor(g, dtype=torch.float32, device=cost.device)
+    potential = _on_device(g, cost)
     tight, _ = row_minima(cost, potential)
     best_value = torch.full((per_row, m), float("inf"), device=cost.device)
     best_place = torch.zeros((per_row, m), dtype=torch.long, device=cost.device)
@@ -92,35 +99,47 @@ def _nearly_tight(cost: torch.Tensor, g: np.ndarray, per_row: int) -> np.ndarray
     return np.concatenate(found)
 
 
-def _staircase(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _staircase(
+    a: np.ndarray, b: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
     """Return the pairs of the north-west corner plan: with them, some plan is always feasible."""
-    cut_a, cut_b = np.cumsum(a)[:-1], np.cumsum(b)[:-1]
+    cut_a, cut_b = np.cumsum(a[rows])[:-1], np.cumsum(b[columns])[:-1]
     cuts = np.sort(np.concatenate([[0.0], cut_a, cut_b]))
-    i = np.searchsorted(cut_a, cuts, side="right")
-    j = np.searchsorted(cut_b, cuts, side="right")
-    steps = np.concatenate([i * len(b) + j, i[1:] * len(b) + j[:-1], i[:-1] * len(b) + j[1:]])
-    return np.asarray(steps)
+    i = rows[np.searchsorted(cut_a, cuts, side="right")]
+    j = columns[np.searchsorted(cut_b, cuts, side="right")]
+    m = len(b)
+    return np.concatenate([i * m + j, i[1:] * m + j[:-1], i[:-1] * m + j[1:]])
 
 
 def _solve(
-    cost: torch.Tensor, arcs: np.ndarray, a: np.ndarray, b: np.ndarray
+    cost: torch.Tensor,
+    arcs: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
 ) -> tuple[float, np.ndarray]:
+    """Return the optimum on `arcs` and a potential on all columns, infinite where b is zero."""
     import torch
     from scipy.sparse import coo_matrix
 
     ot = require("ot", "selectors", "Refining entropic transport")
     i, j = np.divmod(arcs, len(b))
+    used = (a[i] > 0) & (b[j] > 0)
+    i, j = i[used], j[used]
     values = cost[torch.as_tensor(i), torch.as_tensor(j)].double().cpu().numpy()
-    # a zero would not be stored; the shift is taken off again
-    shift = 1.0
-    table = coo_matrix((values + shift, (i, j)), shape=cost.shape)
-    _, log = ot.lp.emd(a, b, table, log=True, numItermax=10**8)
-    return float(log["cost"]) - shift, np.asarray(log["v"])
+    shift = 1.0  # POT drops pairs whose cost is exactly zero; the shift is taken off again
+    places = (np.searchsorted(rows, i), np.searchsorted(columns, j))
+    table = coo_matrix((values + shift, places), shape=(len(rows), len(columns)))
+    _, log = ot.lp.emd(a[rows], b[columns], table, log=True, numItermax=10**8)
+    g = np.full(len(b), -np.inf)
+    g[columns] = log["v"]
+    if len(columns) < len(b):
+        f = row_minima(cost, _on_device(g, cost))[0]
+        g = np.where(b > 0, g, column_minima(cost, f).double().cpu().numpy())
+    return float(log["cost"]) - shift, g
 
 
 def _dual_value(cost: torch.Tensor, g: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    import torch
-
-    potential = torch.as_tensor(g, dtype=torch.float32, device=cost.device)
-    tight, _ = row_minima(cost, potential)
+    tight, _ = row_minima(cost, _on_device(g, cost))
     return float(tight.double().cpu().numpy() @ a + g @ b)
