@@ -23,6 +23,10 @@ _PUBLIC = {
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters",
     "published": "scalekit.fitters",
+    # selectors
+    "distance": "scalekit.selectors.transport",
+    "mixture_transport": "scalekit.selectors.transport",
+    "project": "scalekit.selectors.mixtures",
 }
 
 __all__ = ["__version__", *_PUBLIC]

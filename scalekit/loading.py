@@ -11,6 +11,11 @@ from scalekit.results import Result, read_saved
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
     "fit": ("scalekit.fitters.fit", "Fit"),
+    "distance": ("scalekit.selectors.transport.measure", "Distance"),
+    "mixture_survey": ("scalekit.selectors.transport.survey", "MixtureSurvey"),
+    "closest_mixture": ("scalekit.selectors.transport.closest", "ClosestMixture"),
+    "projection": ("scalekit.selectors.mixtures.projection", "Projection"),
+    "mixture_choice": ("scalekit.selectors.mixtures.choice", "MixtureChoice"),
 }
 
 

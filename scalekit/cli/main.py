@@ -15,6 +15,9 @@ COMMANDS = {
     "predict": ("predict", "predict"),
     "laws": ("laws", "laws"),
     "demo": ("demo", "demo"),
+    "distance": ("distance", "distance"),
+    "transport": ("transport", "transport"),
+    "project": ("project", "project"),
 }
 
 

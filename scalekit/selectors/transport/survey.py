@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scalekit.selectors.transport.mixture import MixtureTransport
 
-LARGEST_GRID = 500
+LARGEST_GRID = 200
 
 
 @dataclass(frozen=True, repr=False)
