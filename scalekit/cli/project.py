@@ -51,6 +51,8 @@ def project(
         return
     shares = {name: float(share) for name, share in parse_pairs(prior, "--prior").items()}
     choice = plan.choose(
-        None if samples is None else parse_quantity(samples), parse_scales(cap, "--cap"), shares or None
+        None if samples is None else parse_quantity(samples),
+        parse_scales(cap, "--cap"),
+        shares or None,
     )
     deliver(choice, as_json, output)

@@ -150,7 +150,10 @@ def draw_predicted(projection: Projection, ax: Axes | None = None) -> Axes:
             part.predicted, part.observed, xerr=[below.clip(0), above.clip(0)], fmt="o",
             color=colour, markersize=4, elinewidth=0.5, alpha=0.8, label=f"{size:g} samples",
         )  # fmt: skip
-    ends = [frame[["predicted", "observed"]].min().min(), frame[["predicted", "observed"]].max().max()]
+    ends = [
+        frame[["predicted", "observed"]].min().min(),
+        frame[["predicted", "observed"]].max().max(),
+    ]
     ax.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
     ax.set_xlabel(f"predicted {metric}, {projection.confidence_level:.0%} for one run")
     ax.set_ylabel(f"observed {metric}")
@@ -170,7 +173,10 @@ def draw_sizes(
     (point,) = as_mixtures(mixture, projection.sources)
     sizes = projection.pilots.sizes
     grid = np.geomspace(sizes[0], 10 * sizes[-1], 60) if samples is None else np.sort(samples)
-    frame, level = projection.predict(point, grid), f"{projection.confidence_level:.0%}"
+    frame, level = (
+        projection.predict(point, list(map(float, grid))),
+        f"{projection.confidence_level:.0%}",
+    )
     ax.fill_between(
         frame["samples"], frame.obs_lower, frame.obs_upper, color=BLUE, alpha=0.15, linewidth=0,
         label=f"one run, {level}",

@@ -17,7 +17,7 @@ _PUBLIC = {
     "stage_one_features": "scalekit.selectors.mixtures.published",
 }
 
-__all__ = list(_PUBLIC)  # noqa: PLE0605
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

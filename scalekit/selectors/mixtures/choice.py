@@ -12,6 +12,7 @@ import pandas as pd
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
+from scalekit.selectors.mixtures.drawing import point_errors, surface_draws
 from scalekit.selectors.simplex import MixtureLike, as_mixtures, describe_mixture
 from scalekit.selectors.simplex import candidates as simplex_candidates
 
@@ -163,15 +164,13 @@ def choose(
     count = len(sources)
     grid = simplex_candidates(count, candidates, np.random.default_rng(0))
     grid = np.unique(np.concatenate([grid, pilots.mixtures]), axis=0)
-    before = (
-        np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)[:1]
-    )
+    before = np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)[:1]
     free = _points_error(projection, grid, size)
     allowed = np.unique(_clip(np.concatenate([grid, before]), limits).round(12), axis=0)
     points = np.concatenate([before, allowed])
     error = _points_error(projection, points, size)
     best = 1 + int(error[1:].argmin())
-    draws = projection.surface_draws(points, np.full(len(points), size))
+    draws = surface_draws(projection, points, np.full(len(points), size))
     winners = 1 + draws[:, 1:].argmin(axis=1)
     least = np.take_along_axis(draws, winners[:, None], axis=1)[:, 0]
     gains = draws[:, 0] - draws[:, best]
@@ -179,6 +178,7 @@ def choose(
     level, metric = projection.confidence_level, pilots.metric
     tail = (1 - level) / 2
     how = f"{len(draws)} posterior draws"
+    low, high = np.quantile(gains, [tail, 1 - tail])
     shares = np.quantile(points[winners], [tail, 1 - tail], axis=0)
 
     def named(values: np.ndarray) -> dict[str, float]:
@@ -199,13 +199,15 @@ def choose(
         prior=named(before[0]),
         prior_predicted=float(metric.from_error(error[:1])[0]),
         gain=float(error[0] - error[best]),
-        gain_interval=Interval(*map(float, np.quantile(gains, [tail, 1 - tail])), level, how),
+        gain_interval=Interval(float(low), float(high), level, how),
         probability_better=float(np.mean(gains > 0) + 0.5 * np.mean(gains == 0)),
         regret=float(np.mean(draws[:, best] - least)),
         prior_regret=float(np.mean(draws[:, 0] - np.minimum(least, draws[:, 0]))),
         unconstrained=named(grid[free.argmin()]),
         active_caps=tuple(
-            name for i, name in enumerate(sources) if points[best, i] >= limits[i] - 1e-9 and limits[i] < 1
+            name
+            for i, name in enumerate(sources)
+            if points[best, i] >= limits[i] - 1e-9 and limits[i] < 1
         ),
         notes=(*projection.notes, *_notes(projection, size, len(allowed))),
         provenance=projection.provenance,
@@ -213,12 +215,10 @@ def choose(
 
 
 def _points_error(projection: Projection, points: np.ndarray, size: float) -> np.ndarray:
-    return projection._point(points, np.full(len(points), size), effects=False)
+    return point_errors(projection, points, np.full(len(points), size), effects=False)
 
 
-def _limits(
-    caps: Mapping[str, float] | None, sources: tuple[str, ...], size: float
-) -> np.ndarray:
+def _limits(caps: Mapping[str, float] | None, sources: tuple[str, ...], size: float) -> np.ndarray:
     """Return the largest share of each source (m,)."""
     limits = np.ones(len(sources))
     for name, most in (caps or {}).items():

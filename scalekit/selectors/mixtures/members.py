@@ -20,6 +20,7 @@ from scalekit.selectors.mixtures.terms import Terms
 
 VARIANCE_DRAWS, CV_DRAWS, KEPT = 400, 150, 40
 MOST_FOLDS = 24
+BOOTSTRAP = 1000
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Member:
 
     `terms` (D, q), `sigma` (D,), `effect` (D,) are posterior draws, made under the draw
     `of_draw` (D,) of the disclosed samples. `weight` is its share in the projection, from the
-    log predictive density `density` of held-out mixtures.
+    log predictive densities `density` (r,) of the pilots when their mixtures are held out.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Member:
     sigma: np.ndarray
     effect: np.ndarray
     of_draw: np.ndarray
-    density: float
+    density: np.ndarray
     cv_error: float
     cv_r2: float
     alone_r2: float
@@ -106,9 +107,7 @@ def _effects(
 ) -> np.ndarray:
     """Return the mean effect of each pilot mixture, averaged over the variance draws (u,)."""
     total = np.bincount(pilots.which, weights=pilots.count)
-    sums = np.stack(
-        [np.bincount(pilots.which, weights=row * pilots.count) for row in residual]
-    )
+    sums = np.stack([np.bincount(pilots.which, weights=row * pilots.count) for row in residual])
     shrink = effect[:, None] / (1 + effect[:, None] * total)
     result: np.ndarray = weight @ (shrink * sums)
     return result
@@ -123,18 +122,17 @@ def folds(pilots: Pilots, rng: np.random.Generator) -> list[np.ndarray]:
 
 def cross_validate(
     design: Design, pilots: Pilots, y: np.ndarray, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Return (log predictive density, RMSE, R^2) on mixtures held out."""
+) -> tuple[np.ndarray, float, float]:
+    """Return (log predictive densities (r,), RMSE, R^2) on mixtures held out."""
     fold_rng = np.random.default_rng(0)  # the same folds for every member
     variances = draw_variances(design.n_groups, CV_DRAWS, len(pilots.sizes) > 1, rng)
-    errors, density = np.empty(len(y)), 0.0
+    errors, density = np.empty(len(y)), np.empty(len(y))
     for held in folds(pilots, fold_rng):
         part = Design(design.columns[~held], design.group)
         fitted = fit_surface(part, y[~held], pilots.count[~held], pilots.which[~held], variances)
-        errors[held], one = predictive(
+        errors[held], density[held] = predictive(
             fitted, design.columns[held], y[held], pilots.count[held]
         )
-        density += one
     baseline = _size_only_errors(pilots, y)
     return (
         density,
@@ -164,12 +162,25 @@ def _held_out_errors(extra: np.ndarray, pilots: Pilots, y: np.ndarray) -> np.nda
     return errors
 
 
-def weigh(members: list[Member]) -> list[Member]:
-    """Return the members with weights from their predictive densities (pseudo-BMA)."""
-    density = np.array([member.density for member in members])
-    weight = np.exp(density - density.max())
-    weight /= weight.sum()
-    return [replace(m, weight=float(w)) for m, w in zip(members, weight, strict=True)]
+def weigh(members: list[Member], pilots: Pilots) -> list[Member]:
+    """Return the members with weights from their predictive densities: pseudo-BMA+.
+
+    The sums of log densities are themselves noisy; a Bayesian bootstrap over the mixtures
+    averages over that, so that few pilots do not bet all on one distance.
+    Source: Yao, Vehtari, Simpson, Gelman, Bayesian Analysis 2018, section 3.4.
+    """
+    density = np.stack([_of_mixture(member.density, pilots) for member in members])
+    count = density.shape[1]
+    shares = np.random.default_rng(0).dirichlet(np.ones(count), size=BOOTSTRAP) * count
+    totals = shares @ density.T
+    weights = np.exp(totals - totals.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    mean = weights.mean(axis=0)
+    return [replace(m, weight=float(w)) for m, w in zip(members, mean, strict=True)]
+
+
+def _of_mixture(density: np.ndarray, pilots: Pilots) -> np.ndarray:
+    return np.bincount(pilots.which, weights=density, minlength=len(pilots.mixtures))
 
 
 def fit_published(
@@ -185,9 +196,7 @@ def fit_published(
     sizes = [low, high] if low < high else [low]
     for size in sizes:
         rows = pilots.samples == size
-        columns = stage_one_features(
-            pilots.mixtures[pilots.which[rows]], distance[rows], form
-        )
+        columns = stage_one_features(pilots.mixtures[pilots.which[rows]], distance[rows], form)
         centre, root, free = least_squares(columns, y[rows])
         scale = np.sqrt(free / rng.chisquare(free, size=draws))
         normal = rng.normal(size=(draws, root.shape[1])) * scale[:, None]
@@ -196,13 +205,13 @@ def fit_published(
         parts.append((centre, centre + normal @ root.T))
     logs = np.log(pilots.samples)
     scaling = Terms(np.array(sizes), np.empty(0), float(logs.mean()), len(sizes) > 1, True)
-    member = Member(
+    return Member(
         table.name, form, table, scaling,
         np.concatenate([centre for centre, _ in parts]), np.zeros(len(pilots.mixtures)),
         np.concatenate([terms for _, terms in parts], axis=1), sigma, np.zeros(draws),
-        np.zeros(draws, dtype=int), 0.0, np.nan, np.nan, alone_r2(distance, pilots, y),
+        np.zeros(draws, dtype=int), np.zeros(len(pilots.error)), np.nan, np.nan,
+        alone_r2(distance, pilots, y),
     )  # fmt: skip
-    return member
 
 
 def published_columns(

@@ -78,7 +78,7 @@ def read_pilots(
                 f"{did_you_mean(column, map(str, table.columns))}"
             )
     numbers = table[[*sources, samples, name]].apply(pd.to_numeric, errors="coerce")
-    _check_rows(numbers, table, samples, name)
+    _check_rows(numbers, table, samples)
     shares = as_mixtures(numbers[list(sources)], sources)
     kind = _direction(name, numbers[name].to_numpy(), higher_is_better)
     error = kind.to_error(numbers[name].to_numpy())
@@ -111,9 +111,7 @@ def _metric_column(
     )
 
 
-def _check_rows(
-    numbers: pd.DataFrame, table: pd.DataFrame, samples: str, metric: str
-) -> None:
+def _check_rows(numbers: pd.DataFrame, table: pd.DataFrame, samples: str) -> None:
     bad = np.argwhere(~np.isfinite(numbers.to_numpy(dtype=float)))
     if len(bad):
         row, column = bad[0]

@@ -14,11 +14,11 @@ from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.mixtures.distances import FAMILIES, distance_tables
+from scalekit.selectors.mixtures.drawing import EXPONENT_DRIFT, error_draws, point_errors
 from scalekit.selectors.mixtures.members import (
     Member,
     fit_member,
     fit_published,
-    response,
     weigh,
 )
 from scalekit.selectors.mixtures.pilots import Pilots, read_pilots
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from scalekit.selectors.mixtures.choice import MixtureChoice
 
 DISTANCE_DRAWS = 20  # bootstrap draws of the disclosed samples
-# How much the exponent may change per e-fold of samples beyond the pilots (sd, relative). A law
-# with a floor, E + A / N^a, has the local exponent a (1 - E/L); it falls by a E/L per e-fold,
-# .15 to .25 for a from .3 to .5 halfway to the floor.
-EXPONENT_DRIFT = 0.2
 SPREAD_WANTED = 3.0
 
 
@@ -92,8 +88,8 @@ class Projection(Result):
         self._check_sizes(sizes)
         pairs = np.repeat(points, len(sizes), axis=0)
         along = np.tile(sizes, len(points))
-        point = self._point(pairs, along)
-        mean, new = self._draws(pairs, along)
+        point = point_errors(self, pairs, along)
+        mean, new = error_draws(self, pairs, along)
         metric, tail = self.pilots.metric, (1 - self.confidence_level) / 2
         low, high = np.quantile(mean, [tail, 1 - tail], axis=0)
         new_low, new_high = np.quantile(new, [tail, 1 - tail], axis=0)
@@ -141,7 +137,9 @@ class Projection(Result):
         if distance is None and options:
             distance = max(options, key=lambda name: options[name].alone_r2)
         if distance not in options:
-            raise InputError(f"No distance '{distance}' here. {did_you_mean(str(distance), options)}")
+            raise InputError(
+                f"No distance '{distance}' here. {did_you_mean(str(distance), options)}"
+            )
         member = options[distance]
         if not member.alone_r2 > 0:
             raise InputError(
@@ -164,101 +162,6 @@ class Projection(Result):
                 f"All pilots have {self.pilots.sizes[0]:g} samples, so nothing is known about "
                 "other sizes. Run pilots at a second size, at least three times as large."
             )
-
-    def _inverse(self, values: np.ndarray) -> np.ndarray:
-        """Return errors from fitted values; an error is never negative."""
-        if self.form == "surface" and len(self.pilots.sizes) > 1:
-            return np.exp(values)
-        return np.maximum(values, 0.0)
-
-    def _point(self, points: np.ndarray, samples: np.ndarray, effects: bool = True) -> np.ndarray:
-        """Return the point prediction of the error, averaged over members."""
-        known = self._known(points) if effects else np.full(len(points), -1)
-        total = np.zeros(len(points))
-        for member in self.members:
-            (columns,) = member.columns(points, np.log(samples), np.array([0]))
-            fitted = columns @ member.centre
-            fitted += np.where(known >= 0, member.effects[np.maximum(known, 0)], 0.0)
-            total += member.weight * self._inverse(fitted)
-        return total
-
-    def _known(self, points: np.ndarray) -> np.ndarray:
-        """Return the index of the pilot mixture that each point equals, or -1."""
-        same = np.abs(points[:, None] - self.pilots.mixtures[None]).max(axis=2) < 1e-8
-        return np.where(same.any(axis=1), same.argmax(axis=1), -1)
-
-    def surface_draws(self, points: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        """Return draws (D, k) of the error from the surface alone, without mixture effects."""
-        return self._inverse(np.concatenate([part for part, *_ in self._parts(points, samples)]))
-
-    def _parts(self, points: np.ndarray, samples: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-        """Return for each member: fitted values, noise sd, effect sd, residual means, shrinkage."""
-        total = sum(len(member.sigma) for member in self.members) // len(self.members)
-        parts = []
-        for member in self.members:
-            count = round(total * member.weight)
-            if not count:
-                continue
-            pick = np.linspace(0, len(member.sigma) - 1, count).astype(int)
-            used, place = np.unique(member.of_draw[pick], return_inverse=True)
-            columns = member.columns(points, np.log(samples), used)
-            fitted = np.empty((count, len(points)))
-            for row, table in enumerate(columns):
-                mine = place == row
-                fitted[mine] = member.terms[pick[mine]] @ table.T
-            fitted += self._drift(member, pick, samples)
-            parts.append((fitted, member.sigma[pick], member.effect[pick], member, pick))
-        return parts
-
-    def _drift(self, member: Member, pick: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        """Return draws of the bend beyond the pilots' sizes, zero inside them."""
-        sizes = np.log(self.pilots.sizes[[0, -1]])
-        if member.form != "surface" or not member.scaling.with_sizes:
-            return np.zeros((len(pick), len(samples)))
-        along = np.log(samples)
-        beyond = np.maximum((along - sizes[0]) * (along - sizes[1]), 0) / 2
-        bend = EXPONENT_DRIFT * np.random.default_rng(1).normal(size=len(pick))
-        result: np.ndarray = (bend * member.terms[pick, 1])[:, None] * beyond
-        return result
-
-    def _draws(self, points: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return draws (D, k) of the mean error and of the error of one new run."""
-        rng, known = np.random.default_rng(0), self._known(points)
-        of_point = np.unique(points, axis=0, return_inverse=True)[1].ravel()
-        means, runs = [], []
-        for fitted, sigma, effect, member, pick in self._parts(points, samples):
-            centre, spread = self._effect_draws(member, pick, sigma, effect, known)
-            shared = rng.normal(size=(len(sigma), of_point.max() + 1))[:, of_point]
-            mean = fitted + centre + spread * shared
-            means.append(mean)
-            runs.append(mean + sigma[:, None] * rng.normal(size=mean.shape))
-        return self._inverse(np.concatenate(means)), self._inverse(np.concatenate(runs))
-
-    def _effect_draws(
-        self, member: Member, pick: np.ndarray, sigma: np.ndarray, effect: np.ndarray,
-        known: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """Return mean and sd (D, k) of each point's effect: free, or pulled to its pilots."""
-        centre = np.zeros((len(sigma), len(known)))
-        spread = np.broadcast_to(effect[:, None], centre.shape).copy()
-        if member.form != "surface" or not effect.any():
-            return centre, spread
-        pilots, y = self.pilots, response(self.pilots)
-        relative = (effect / sigma) ** 2
-        for mixture in np.unique(known[known >= 0]):
-            rows = np.flatnonzero(pilots.which == mixture)
-            used, place = np.unique(member.of_draw[pick], return_inverse=True)
-            tables = member.columns(
-                pilots.mixtures[pilots.which[rows]], np.log(pilots.samples[rows]), used
-            )
-            fitted = np.einsum("dq,drq->dr", member.terms[pick], np.stack(tables)[place])
-            weight = pilots.count[rows].sum()
-            shrink = relative / (1 + relative * weight)
-            mean = shrink * ((y[rows] - fitted) @ pilots.count[rows])
-            at = known == mixture
-            centre[:, at] = mean[:, None]
-            spread[:, at] = (sigma * np.sqrt(shrink))[:, None]
-        return centre, spread
 
     def to_frame(self) -> pd.DataFrame:
         """Return the pilots beside their predictions at the same mixture and size."""
@@ -380,7 +283,7 @@ def project(
     if form == "surface":
         members = [fit_member("none", None, runs, draws, generator)]
         members += [fit_member(table.name, table, runs, draws, generator) for table in tables]
-        members = weigh(members)
+        members = weigh(members, runs)
     else:
         members = [fit_published(form, tables[0], runs, draws, generator)]
     disclosed_sizes = ", ".join(f"{name} {len(sample):,}" for name, sample in disclosed.items())

@@ -15,8 +15,8 @@ from scalekit.selectors.mixtures.terms import Terms
 if TYPE_CHECKING:
     from scalekit.selectors.mixtures.projection import Projection
 
-SCORES = ("density", "cv_error", "cv_r2", "alone_r2", "weight")
-DRAWS = ("centre", "effects", "terms", "sigma", "effect", "of_draw")
+SCORES = ("cv_error", "cv_r2", "alone_r2", "weight")
+DRAWS = ("centre", "effects", "terms", "sigma", "effect", "of_draw", "density")
 
 
 def stored_values(projection: Projection) -> dict[str, Any]:
@@ -81,9 +81,7 @@ def from_stored(
         notes=(),
         n_runs=n_runs,
     )
-    members = tuple(
-        _member(place, row, arrays) for place, row in enumerate(values["distances"])
-    )
+    members = tuple(_member(place, row, arrays) for place, row in enumerate(values["distances"]))
     return pilots, members
 
 
@@ -95,8 +93,9 @@ def _member(place: int, row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
         )
     scaling = dict(row["scaling"])
     centre, scale = np.array(scaling.pop("centre")), np.array(scaling.pop("scale"))
-    scores = {name: np.nan if row[name] is None else row[name] for name in SCORES}
+    scores: dict[str, Any] = {name: np.nan if row[name] is None else row[name] for name in SCORES}
+    fields: dict[str, Any] = {name: arrays[f"{place}_{name}"] for name in DRAWS}
     return Member(
         row["distance"], row["form"], table, Terms(centre, scale, **scaling),
-        **{name: arrays[f"{place}_{name}"] for name in DRAWS}, **scores,
+        **fields, **scores,
     )  # fmt: skip

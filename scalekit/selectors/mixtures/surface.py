@@ -110,15 +110,13 @@ def fit_surface(
     )
     weight = np.exp(log_evidence - log_evidence.max())
     evidence = float(log_evidence.max() + np.log(weight.mean()))
-    return Posterior(
-        means, roots, rss, max(n - fixed, 1), effect, weight / weight.sum(), evidence
-    )
+    return Posterior(means, roots, rss, max(n - fixed, 1), effect, weight / weight.sum(), evidence)
 
 
 def predictive(
     posterior: Posterior, columns: np.ndarray, y: np.ndarray, count: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Return the errors of prediction (r,) and the log predictive density of held-out rows.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the errors of prediction (r,) and the log predictive density of each held-out row.
 
     Rows are of new mixtures: the effect of each counts as noise.
     """
@@ -130,7 +128,7 @@ def predictive(
     variance = noise * (spread + posterior.effect[:, None] + 1 / count)
     density = -0.5 * (np.log(2 * np.pi * variance) + (y - means) ** 2 / variance)
     joint = logsumexp(density, axis=0, b=posterior.weight[:, None])
-    return y - posterior.weight @ means, float(joint.sum())
+    return y - posterior.weight @ means, joint
 
 
 def draw_terms(

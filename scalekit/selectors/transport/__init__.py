@@ -29,7 +29,7 @@ _PUBLIC = {
     "ClosestMixture": "scalekit.selectors.transport.closest",
 }
 
-__all__ = list(_PUBLIC)  # noqa: PLE0605
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -54,7 +54,8 @@ def refine(
     arcs = np.concatenate([_nearly_tight(cost, g, arcs_per_row), _staircase(a, b, rows, columns)])
     arcs = np.unique(arcs)
     lower, best = _dual_value(cost, g, a, b), g
-    for done in range(1, rounds + 1):
+    done = 0
+    for done in range(1, rounds + 1):  # noqa: B007
         upper, potential = _solve(cost, arcs, a, b, rows, columns)
         bound = _dual_value(cost, potential, a, b)
         if bound > lower:
@@ -77,7 +78,7 @@ def _nearly_tight(cost: torch.Tensor, g: np.ndarray, per_row: int) -> np.ndarray
     """Return the pairs (as i * m + j) of smallest reduced cost in each row and each column."""
     import torch
 
-    n, m = cost.shape
+    m = cost.shape[1]
     potential = _on_device(g, cost)
     tight, _ = row_minima(cost, potential)
     best_value = torch.full((per_row, m), float("inf"), device=cost.device)
@@ -99,9 +100,7 @@ def _nearly_tight(cost: torch.Tensor, g: np.ndarray, per_row: int) -> np.ndarray
     return np.concatenate(found)
 
 
-def _staircase(
-    a: np.ndarray, b: np.ndarray, rows: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
+def _staircase(a: np.ndarray, b: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Return the pairs of the north-west corner plan: with them, some plan is always feasible."""
     cut_a, cut_b = np.cumsum(a[rows])[:-1], np.cumsum(b[columns])[:-1]
     cuts = np.sort(np.concatenate([[0.0], cut_a, cut_b]))

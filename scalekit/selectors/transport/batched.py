@@ -41,6 +41,7 @@ class EntropicMixtures:
         tolerance: float = 1e-4,
         device: str = "cpu",
     ) -> None:
+        """Lay out the pooled cost; raise InputError where it does not fit in memory."""
         for sample in samples:
             check_same_features(sample, target)
         self.sources = tuple(sample.name for sample in samples)
@@ -92,7 +93,9 @@ class EntropicMixtures:
         """Return the entropic costs for weights a (k, n), b (k, m) on one cost (n, m)."""
         relative = max(self.epsilon / max(float(cost.mean()), 1e-30), 2e-6)
         middle = solve_entropic(cost, a.mean(axis=0), b.mean(axis=0), relative, self.tolerance)
-        values, good = _shared_kernel(cost, a, b, middle.f, middle.g, middle.epsilon, self.tolerance)
+        values, good = _shared_kernel(
+            cost, a, b, middle.f, middle.g, middle.epsilon, self.tolerance
+        )
         for row in np.flatnonzero(~good):
             self.alone += 1
             values[row] = solve_entropic(cost, a[row], b[row], relative, self.tolerance).regularised

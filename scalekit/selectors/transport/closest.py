@@ -65,9 +65,7 @@ class ClosestMixture(Result):
         }
 
     @classmethod
-    def restore(
-        cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-    ) -> ClosestMixture:
+    def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> ClosestMixture:
         """Return the saved result."""
         names = ("mixture", "value", "lower", "solves", "cost")
         return cls(
@@ -142,8 +140,9 @@ def _least_of_cuts(problem: MixtureTransport) -> tuple[np.ndarray, float]:
         b_eq=[1.0],
         bounds=[(0, 1)] * count + [(None, None)],
     )
+    assert found.x is not None
     point = np.maximum(found.x[:count], 0)
-    return point / point.sum(), float(found.fun)
+    return point / point.sum(), float(found.x[count])
 
 
 def _gap_note(best: float, lower: float, tolerance: float, max_solves: int) -> list[Note]:

@@ -79,7 +79,7 @@ def _class_samples(
 ) -> dict[object, np.ndarray]:
     parts = {}
     for label in sample.classes:
-        rows = np.flatnonzero(sample.labels == label)
+        rows = np.flatnonzero(sample.known_labels == label)
         if len(rows) > max_points:
             rows = rng.choice(rows, max_points, replace=False)
         parts[label] = sample.features[rows]
@@ -98,7 +98,7 @@ def label_cost(
     The ground cost of OTDD, as projektor uses it with both weights 1 (arXiv 2307.02460).
     """
     rows, columns, table = class_distances(a, b, rng=rng)
-    of_a, of_b = np.searchsorted(rows, a.labels), np.searchsorted(columns, b.labels)
+    of_a, of_b = np.searchsorted(rows, a.known_labels), np.searchsorted(columns, b.known_labels)
     cost = feature_cost(a.features, b.features)
     cost *= feature_weight
     cost += label_weight * table[np.ix_(of_a, of_b)]
@@ -107,7 +107,7 @@ def label_cost(
 
 def label_shares(sample: Sample, classes: np.ndarray) -> np.ndarray:
     """Return the share of mass of each of `classes` in the sample, shape (k,)."""
-    of_sample = np.searchsorted(classes, sample.labels)
+    of_sample = np.searchsorted(classes, sample.known_labels)
     return np.bincount(of_sample, weights=sample.mass, minlength=len(classes))
 
 

@@ -218,9 +218,7 @@ def sinkhorn_divergence(
     return float(cross - sum(terms) / 2)
 
 
-def self_term(
-    cost: np.ndarray | torch.Tensor, weights: np.ndarray | None, epsilon: float
-) -> float:
+def self_term(cost: np.ndarray | torch.Tensor, weights: np.ndarray | None, epsilon: float) -> float:
     """Return OT(a, a) of one side at an absolute `epsilon`, to be kept and used again."""
     import torch
 

@@ -58,9 +58,7 @@ def solve_exact(
     return Solution(float(value), float(a @ f / a.sum() + b @ g / b.sum()), f, g)
 
 
-def tighten(
-    cost: np.ndarray, g: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def tighten(cost: np.ndarray, g: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the c-transforms (f, g) for a potential g known on `columns` only."""
     n, m = cost.shape
     f = np.empty(n)

@@ -14,7 +14,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.transport.budget import METHODS, CostEstimate, Method, check_memory
+from scalekit.selectors.transport.budget import CostEstimate, Method, check_memory
 from scalekit.selectors.transport.samples import Sample, as_sample, check_same_features
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def distance(
     value, lower, upper, interval = parts
     return Distance(
         value, lower, upper, interval, plan.method, cost, (left.name, right.name),
-        (len(left), len(right)), left.dim, _notes(left, right, plan, value),
+        (len(left), len(right)), left.dim, _notes(left, right, plan),
         Provenance(f"{left.name}, {right.name}", f"{left.content_hash()}-{right.content_hash()}",
                    len(left) + len(right), seed=seed_of(rng)),
     )  # fmt: skip
@@ -233,8 +233,7 @@ def _variance_of_mean(potential: np.ndarray, mass: np.ndarray) -> float:
     return float((mass**2) @ centred**2)
 
 
-def _notes(a: Sample, b: Sample, plan: CostEstimate, value: float) -> tuple[Note, ...]:
-    assert plan.method in METHODS
+def _notes(a: Sample, b: Sample, plan: CostEstimate) -> tuple[Note, ...]:
     notes = [Note("method", "info", f"Estimated before the start: {plan}.")]
     if plan.method == "sliced":
         message = "Squared sliced W2 is about W2 squared / d or less; compare it only with itself."

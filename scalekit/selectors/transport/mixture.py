@@ -55,6 +55,7 @@ class MixtureTransport:
         self, samples: Sequence[Sample], target: Sample, solver: Solver, cost: str,
         notes: tuple[Note, ...], provenance: Provenance,
     ) -> None:  # fmt: skip
+        """Keep the parts; `mixture_transport` checks them."""
         self.samples, self.target, self.cost = tuple(samples), target, cost
         self.sources = tuple(sample.name for sample in samples)
         self.notes, self.provenance = notes, provenance

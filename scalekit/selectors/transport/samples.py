@@ -43,11 +43,16 @@ class Sample:
         return np.full(len(self), 1 / len(self)) if self.weights is None else self.weights
 
     @property
-    def classes(self) -> np.ndarray:
-        """The sorted labels that occur; raises InputError where there are none."""
+    def known_labels(self) -> np.ndarray:
+        """The labels (n,); raises InputError where there are none."""
         if self.labels is None:
             raise InputError(f"'{self.name}' has no labels. Give (features, labels).")
-        return np.unique(self.labels)
+        return self.labels
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The sorted labels that occur; raises InputError where there are none."""
+        return np.unique(self.known_labels)
 
     def content_hash(self) -> str:
         """Return a short hash of the features, labels and weights."""
@@ -69,7 +74,9 @@ def as_sample(value: Any, name: str = "sample", weights: np.ndarray | None = Non
     2
     """
     if isinstance(value, Sample):
-        return value if weights is None else as_sample((value.features, value.labels), name, weights)
+        return (
+            value if weights is None else as_sample((value.features, value.labels), name, weights)
+        )
     if isinstance(value, (str, Path)):
         value = read_features(value)
     labels = None
@@ -81,9 +88,11 @@ def as_sample(value: Any, name: str = "sample", weights: np.ndarray | None = Non
         value, labels = _split_mapping(value, name)
     features = _checked_features(_to_numpy(value), name)
     return Sample(
-        features, _checked_labels(labels, features, name), _checked_weights(weights, features, name),
+        features,
+        _checked_labels(labels, features, name),
+        _checked_weights(weights, features, name),
         name,
-    )  # fmt: skip
+    )
 
 
 def read_features(path: str | Path) -> Any:

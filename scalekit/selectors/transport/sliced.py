@@ -150,9 +150,7 @@ def estimate(
     half = float(stdtrit(free, (1 + confidence_level) / 2)) * error
     method = f"Monte Carlo over {len(slices)} directions, control '{control}'"
     interval = Interval(max(value - half, 0.0), value + half, confidence_level, method)
-    return SlicedEstimate(
-        float(value), error, interval, len(slices), control, float(slices.mean())
-    )
+    return SlicedEstimate(float(value), error, interval, len(slices), control, float(slices.mean()))
 
 
 def centred_controls(
@@ -188,9 +186,7 @@ def _gaussian_w2(forms: np.ndarray) -> np.ndarray:
     return result
 
 
-def _regress(
-    slices: np.ndarray, controls: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray, int]:
+def _regress(slices: np.ndarray, controls: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, int]:
     """Return (value, residuals, coefficients, degrees of freedom) of slices on centred controls.
 
     The published estimator: covariances about the sample mean of the slices and the exact mean
