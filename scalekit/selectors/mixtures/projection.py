@@ -93,6 +93,8 @@ class Projection(Result):
         metric, tail = self.pilots.metric, (1 - self.confidence_level) / 2
         low, high = np.quantile(mean, [tail, 1 - tail], axis=0)
         new_low, new_high = np.quantile(new, [tail, 1 - tail], axis=0)
+        # a finite number of draws must not make one run surer than the mean
+        new_low, new_high = np.minimum(low, new_low), np.maximum(high, new_high)
         ends = [metric.from_error(v) for v in (low, high, new_low, new_high)]
         if metric.higher_is_better:
             ends = [ends[1], ends[0], ends[3], ends[2]]

@@ -30,6 +30,7 @@ FIRST_EPSILON, SHRINK = 0.1, 4.0  # the first stage, relative to the mean cost; 
 STAGE_STEPS, LAST_STEPS = 20, 200
 LARGEST_SCALING = 1e12  # beyond it the scalings are absorbed; float32 ends at 3e38
 SMALLEST_SUM = 1e-30
+LARGEST_EXPONENT = 60.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ class _Sinkhorn:
 
     def _rebuild(self) -> None:
         self.torch.sub(self.f[:, None], self.cost, out=self.kernel)
-        self.kernel.add_(self.g[None]).div_(self.epsilon).exp_()
+        self.kernel.add_(self.g[None]).div_(self.epsilon)
+        # between two points without mass the exponent is free to grow; no other reaches this
+        self.kernel.clamp_(max=LARGEST_EXPONENT).exp_()
         self.absorbed += 1
 
     def solution(self, tolerance: float) -> EntropicSolution:
