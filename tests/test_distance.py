@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +95,19 @@ def test_weights_count() -> None:
     assert sk.distance(X, Y, a_weights=weights).value == pytest.approx(sk.distance(X[:60], Y).value)
 
 
+def test_importing_the_room_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, scalekit.selectors.transport, scalekit.selectors.mixtures\n"
+        "print(set(sys.modules) & {'torch', 'ot', 'sklearn', 'matplotlib'} or 'light')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "light", done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"method": "entropic", "device": "nowhere"}, "Cannot compute on device 'nowhere'.*'cpu'"),
         ({"method": "exakt"}, "Unknown method 'exakt'. Did you mean 'exact'"),
         ({"cost": "label"}, "Unknown cost 'label'. Use 'features' or 'labels'"),
         ({"cost": "labels"}, "labels on both sides; 'a' has none"),

@@ -75,6 +75,14 @@ def test_the_nearest_mixture_is_found_with_a_true_certificate(seed: int) -> None
     assert found.solves <= 25
 
 
+def test_a_source_that_is_the_target_is_nearest_at_distance_zero() -> None:
+    sources, target = world(9)
+    found = mixture_transport(sources | {"same": target}, target).closest()
+    assert found.mixture["same"] == pytest.approx(1, abs=1e-6)
+    assert found.value == pytest.approx(0, abs=1e-9)
+    assert found.gap == pytest.approx(0, abs=1e-3)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 2))
 def test_derivatives_are_right_where_a_source_has_no_mass(seed: int, absent: int) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from scalekit.selectors.transport.mixture import MixtureTransport
 
 
+TIED = 1e-11
+
+
 @dataclass(frozen=True, repr=False)
 class ClosestMixture(Result):
     """The mixture of least cost: its shares, its cost, a bound below which no mixture can go."""
@@ -101,6 +104,8 @@ def closest(problem: MixtureTransport, tolerance: float, max_solves: int) -> Clo
             best, mixture = cut.value, cut.mixture
         target, bound = _least_of_cuts(problem)
         lower = max(lower, min(bound, best))
+        if best - lower <= TIED * max(abs(cut.value) for cut in problem.cuts):
+            lower = best  # met to rounding; matters where the least cost is zero
         history.append((best - lower) / max(abs(best), 1e-300))
         if best - lower <= tolerance * abs(best):
             break

@@ -44,12 +44,24 @@ def feature_cost_torch(x: np.ndarray, y: np.ndarray, device: str = "cpu") -> tor
     """Return the squared Euclidean distances (n, m) as a float32 tensor on `device`."""
     import torch
 
+    check_device(device)
     centre = y.mean(axis=0)
     left = torch.as_tensor(x - centre, dtype=torch.float32, device=device)
     right = torch.as_tensor(y - centre, dtype=torch.float32, device=device)
     cost = left @ right.T
     cost.mul_(-2).add_((left**2).sum(dim=1)[:, None]).add_((right**2).sum(dim=1)[None])
     return cost.clamp_(min=0)
+
+
+def check_device(device: str) -> None:
+    """Raise InputError where torch cannot compute on `device` here."""
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"Cannot compute on device '{device}': {reason} Use 'cpu'.") from error
 
 
 def class_distances(
