@@ -17,11 +17,15 @@ import pandas as pd
 from digits_sources import GRID, SOURCES, medians, sources
 
 from scalekit.results import Provenance
-from scalekit.selectors.mixtures.distances import FAMILIES, DistanceTable, distance_tables
-from scalekit.selectors.mixtures.members import fit_member, weigh
-from scalekit.selectors.mixtures.pilots import read_pilots
+from scalekit.selectors.mixtures.projecting.distances import (
+    FAMILIES,
+    DistanceTable,
+    distance_tables,
+)
+from scalekit.selectors.mixtures.projecting.members import fit_member, weigh
+from scalekit.selectors.mixtures.projecting.pilots import read_pilots
+from scalekit.selectors.mixtures.projecting.published import stage_one_features
 from scalekit.selectors.mixtures.projection import Projection
-from scalekit.selectors.mixtures.published import stage_one_features
 from scalekit.selectors.transport.samples import as_sample
 
 SPLITS = ("extrapolate", "random 33/33", "12 trainings")

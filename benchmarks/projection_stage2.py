@@ -15,7 +15,10 @@ import pandas as pd
 from digits_sources import GRID, SOURCES, medians, sources
 
 import scalekit as sk
-from scalekit.selectors.mixtures.published import noise_amplification, project_log_samples
+from scalekit.selectors.mixtures.projecting.published import (
+    noise_amplification,
+    project_log_samples,
+)
 
 
 def main() -> None:

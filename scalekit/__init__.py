@@ -26,7 +26,7 @@ _PUBLIC = {
     # selectors
     "distance": "scalekit.selectors.transport",
     "mixture_transport": "scalekit.selectors.transport",
-    "project": "scalekit.selectors.mixtures",
+    "project": "scalekit.selectors.mixtures.projection",
 }
 
 __all__ = ["__version__", *_PUBLIC]

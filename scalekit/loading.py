@@ -15,7 +15,7 @@ KINDS = {
     "mixture_survey": ("scalekit.selectors.transport.survey", "MixtureSurvey"),
     "closest_mixture": ("scalekit.selectors.transport.closest", "ClosestMixture"),
     "projection": ("scalekit.selectors.mixtures.projection", "Projection"),
-    "mixture_choice": ("scalekit.selectors.mixtures.choice", "MixtureChoice"),
+    "projected_mixture": ("scalekit.selectors.mixtures.projecting.choice", "ProjectedMixture"),
 }
 
 

@@ -12,15 +12,15 @@ import scalekit as sk
 from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance
-from scalekit.selectors.mixtures.members import fit_member
-from scalekit.selectors.mixtures.pilots import read_pilots
-from scalekit.selectors.mixtures.projection import Projection
-from scalekit.selectors.mixtures.published import (
+from scalekit.selectors.mixtures.projecting.members import fit_member
+from scalekit.selectors.mixtures.projecting.pilots import read_pilots
+from scalekit.selectors.mixtures.projecting.published import (
     noise_amplification,
     project_log_samples,
     stage_one_features,
 )
-from scalekit.selectors.mixtures.surface import Design, draw_variances, fit_surface
+from scalekit.selectors.mixtures.projecting.surface import Design, draw_variances, fit_surface
+from scalekit.selectors.mixtures.projection import Projection
 from scalekit.selectors.simplex import simplex_grid
 
 NAMES = ["web", "code", "books"]

@@ -63,7 +63,7 @@ def test_project_chooses_a_mixture_under_caps(files: Path) -> None:
     done = call(project, *options, "--samples", "2k", "--cap", "web=500", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert told["kind"] == "mixture_choice"
+    assert told["kind"] == "projected_mixture"
     assert told["samples"] == 2000
     assert told["mixture"]["web"] <= 0.25 + 1e-9
     assert {"estimate", "ci_lower", "ci_upper"} == set(told["params"]["web"])

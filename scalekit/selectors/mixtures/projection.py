@@ -13,24 +13,24 @@ from scalekit.errors import InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.mixtures.distances import FAMILIES, distance_tables
-from scalekit.selectors.mixtures.drawing import EXPONENT_DRIFT, error_draws, point_errors
-from scalekit.selectors.mixtures.members import (
+from scalekit.selectors.mixtures.projecting.distances import FAMILIES, distance_tables
+from scalekit.selectors.mixtures.projecting.drawing import EXPONENT_DRIFT, error_draws, point_errors
+from scalekit.selectors.mixtures.projecting.members import (
     Member,
     fit_member,
     fit_published,
     weigh,
 )
-from scalekit.selectors.mixtures.pilots import Pilots, read_pilots
-from scalekit.selectors.mixtures.published import FORMS, noise_amplification
-from scalekit.selectors.mixtures.storing import from_stored, stored_arrays, stored_values
+from scalekit.selectors.mixtures.projecting.pilots import Pilots, read_pilots
+from scalekit.selectors.mixtures.projecting.published import FORMS, noise_amplification
+from scalekit.selectors.mixtures.projecting.storing import from_stored, stored_arrays, stored_values
 from scalekit.selectors.simplex import MixtureLike, as_mixtures, describe_mixture
 from scalekit.selectors.transport.samples import as_sample, check_same_features
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scalekit.selectors.mixtures.choice import MixtureChoice
+    from scalekit.selectors.mixtures.projecting.choice import ProjectedMixture
 
 DISTANCE_DRAWS = 20  # bootstrap draws of the disclosed samples
 SPREAD_WANTED = 3.0
@@ -117,13 +117,13 @@ class Projection(Result):
         caps: Mapping[str, float] | None = None,
         prior: MixtureLike | None = None,
         candidates: int = 1500,
-    ) -> MixtureChoice:
+    ) -> ProjectedMixture:
         """Return the mixture of the best projected metric at `samples`, under caps.
 
         `caps` maps a source to the most samples it can give (repeats included). `prior` is the
         mixture that would be taken otherwise (uniform by default): gain and regret refer to it.
         """
-        from scalekit.selectors.mixtures.choice import choose
+        from scalekit.selectors.mixtures.projecting.choice import choose
 
         return choose(self, samples, caps, prior, candidates)
 

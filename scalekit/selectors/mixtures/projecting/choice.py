@@ -12,7 +12,7 @@ import pandas as pd
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.selectors.mixtures.drawing import point_errors, surface_draws
+from scalekit.selectors.mixtures.projecting.drawing import point_errors, surface_draws
 from scalekit.selectors.simplex import MixtureLike, as_mixtures, describe_mixture
 from scalekit.selectors.simplex import candidates as simplex_candidates
 
@@ -25,7 +25,7 @@ FAR = 10.0
 
 
 @dataclass(frozen=True, repr=False)
-class MixtureChoice(Result):
+class ProjectedMixture(Result):
     """The chosen mixture, what it is projected to reach, and what is at stake.
 
     `share_intervals` say how far the best mixture is determined; `gain` is the metric of the
@@ -34,7 +34,7 @@ class MixtureChoice(Result):
     mixture that is best in each draw.
     """
 
-    kind: ClassVar[str] = "mixture_choice"
+    kind: ClassVar[str] = "projected_mixture"
     mixture: Mapping[str, float]
     share_intervals: Mapping[str, Interval]
     samples: float
@@ -120,7 +120,9 @@ class MixtureChoice(Result):
         }
 
     @classmethod
-    def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MixtureChoice:
+    def restore(
+        cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> ProjectedMixture:
         """Return the saved choice."""
         plain = [
             "mixture", "samples", "metric", "predicted", "prior", "prior_predicted", "gain",
@@ -155,7 +157,7 @@ def choose(
     caps: Mapping[str, float] | None,
     prior: MixtureLike | None,
     candidates: int,
-) -> MixtureChoice:
+) -> ProjectedMixture:
     """Choose among about `candidates` mixtures of the simplex, clipped to the caps."""
     sources, pilots = projection.sources, projection.pilots
     size = float(pilots.sizes[-1] if samples is None else samples)
@@ -188,7 +190,7 @@ def choose(
         name: Interval(float(shares[0, i]), float(shares[1, i]), level, f"best in each of {how}")
         for i, name in enumerate(sources)
     }
-    return MixtureChoice(
+    return ProjectedMixture(
         mixture=named(points[best]),
         share_intervals=intervals,
         samples=size,

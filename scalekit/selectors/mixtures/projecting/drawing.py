@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalekit.selectors.mixtures.members import Member, response
+from scalekit.selectors.mixtures.projecting.members import Member, response
 
 if TYPE_CHECKING:
     from scalekit.selectors.mixtures.projection import Projection

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalekit.selectors.mixtures.distances import DistanceTable
-from scalekit.selectors.mixtures.members import Member
-from scalekit.selectors.mixtures.pilots import Metric, Pilots
-from scalekit.selectors.mixtures.terms import Terms
+from scalekit.selectors.mixtures.projecting.distances import DistanceTable
+from scalekit.selectors.mixtures.projecting.members import Member
+from scalekit.selectors.mixtures.projecting.pilots import Metric, Pilots
+from scalekit.selectors.mixtures.projecting.terms import Terms
 
 if TYPE_CHECKING:
     from scalekit.selectors.mixtures.projection import Projection

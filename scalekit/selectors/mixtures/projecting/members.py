@@ -6,17 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scalekit.selectors.mixtures.distances import DistanceTable
-from scalekit.selectors.mixtures.pilots import Pilots
-from scalekit.selectors.mixtures.published import least_squares, log_weights, stage_one_features
-from scalekit.selectors.mixtures.surface import (
+from scalekit.selectors.mixtures.projecting.distances import DistanceTable
+from scalekit.selectors.mixtures.projecting.pilots import Pilots
+from scalekit.selectors.mixtures.projecting.published import (
+    least_squares,
+    log_weights,
+    stage_one_features,
+)
+from scalekit.selectors.mixtures.projecting.surface import (
     Design,
     draw_terms,
     draw_variances,
     fit_surface,
     predictive,
 )
-from scalekit.selectors.mixtures.terms import Terms
+from scalekit.selectors.mixtures.projecting.terms import Terms
 
 VARIANCE_DRAWS, CV_DRAWS, KEPT = 400, 150, 40
 MOST_FOLDS = 24

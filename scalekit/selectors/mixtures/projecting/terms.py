@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalekit.selectors.mixtures.surface import Design
+from scalekit.selectors.mixtures.projecting.surface import Design
 
 MOST_SOURCES_FOR_PRODUCTS = 12
 
