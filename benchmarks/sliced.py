@@ -148,8 +148,8 @@ def large(n: int = 1_000_000, d: int = 16) -> None:
         found = sliced_wasserstein(x, y, 100, control)
         spent = time.process_time() - start
         print(
-            f"n = {n:,}, d = {d}, 100 directions, control {control:6}: {spent:.2f} CPU s, off by "
-            f"{found.value / exact - 1:+.2%}, standard error {found.standard_error / exact:.2%}"
+            f"n = {n:,}, d = {d}, 100 directions, {control:5}: {spent:.2f} CPU s; "
+            f"from the population {found.value / exact - 1:+.2%}, standard error {found.standard_error / exact:.2%}"
         )
 
 

@@ -108,7 +108,8 @@ def squared_w2_along(x: np.ndarray, y: np.ndarray, theta: np.ndarray) -> np.ndar
     """Return squared W2 of the projections on each direction (L, d), by blocks of directions."""
     n, m = len(x), len(y)
     centre = y.mean(axis=0)
-    x32, y32, theta32 = ((z).astype(np.float32) for z in (x - centre, y - centre, theta))
+    x32, y32 = _float32_about(x, centre), _float32_about(y, centre)
+    theta32 = theta.astype(np.float32)
     pairs = None if n == m else matching(n, m)
     step = max(1, int(BLOCK_BYTES / (8 * (n + m))))
     slices = np.empty(len(theta))
@@ -119,6 +120,12 @@ def squared_w2_along(x: np.ndarray, y: np.ndarray, theta: np.ndarray) -> np.ndar
         right.sort(axis=1)
         slices[start : start + step] = squared_w2_sorted(left, right, pairs)
     return slices
+
+
+def _float32_about(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Return x - centre in float32, without a float64 copy between."""
+    moved = np.empty(x.shape, dtype=np.float32)
+    return np.subtract(x, centre, out=moved, casting="same_kind")
 
 
 def sample_moments(x: np.ndarray, y: np.ndarray) -> Moments:
