@@ -33,6 +33,12 @@ _PUBLIC = {
     "power": "scalekit.evals",
     "read_evals": "scalekit.evals",
     "signal": "scalekit.evals",
+    "laws": "scalekit.fitters",
+    "published": "scalekit.fitters",
+    # selectors
+    "distance": "scalekit.selectors.transport",
+    "mixture_transport": "scalekit.selectors.transport",
+    "project": "scalekit.selectors.mixtures.projection",
 }
 
 __all__ = ["__version__", *_PUBLIC]

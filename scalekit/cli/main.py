@@ -19,6 +19,9 @@ COMMANDS = {
     "compare-models": ("compare_models", "compare_models"),
     "power": ("power", "power"),
     "signal": ("signal_to_noise", "signal"),
+    "distance": ("distance", "distance"),
+    "transport": ("transport", "transport"),
+    "project": ("project", "project"),
 }
 
 
