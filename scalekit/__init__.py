@@ -33,8 +33,6 @@ _PUBLIC = {
     "power": "scalekit.evals",
     "read_evals": "scalekit.evals",
     "signal": "scalekit.evals",
-    "laws": "scalekit.fitters",
-    "published": "scalekit.fitters",
     # selectors
     "distance": "scalekit.selectors.transport",
     "mixture_transport": "scalekit.selectors.transport",

@@ -19,7 +19,6 @@ KINDS = {
     "model_comparison": ("scalekit.evals.paired", "ModelComparison"),
     "power": ("scalekit.evals.power", "PowerTable"),
     "signal": ("scalekit.evals.signal_to_noise", "SignalReport"),
-    "fit": ("scalekit.fitters.fit", "Fit"),
     "distance": ("scalekit.selectors.transport.measure", "Distance"),
     "mixture_survey": ("scalekit.selectors.transport.survey", "MixtureSurvey"),
     "closest_mixture": ("scalekit.selectors.transport.closest", "ClosestMixture"),
