@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scalekit.fitters.fitted import Fit
 
 RIVAL = 0.01  # relative difference of objectives below which another optimum is a rival
-TOO_SINGULAR = 1e12
+TOO_SINGULAR = 1e10  # of the Hessian with a unit diagonal; sound laws stay below 1e7
 OUTLIER = 5.0  # noise deviations
 DROPPED = (1, 3, 5)
 MOST_ROWS = 20_000  # above, dropping a handful of rows tells nothing
