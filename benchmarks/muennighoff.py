@@ -145,7 +145,9 @@ def fit_with_scalekit(runs: Runs) -> Fit:
         "repeated_data",
         delta=DELTA,
         fixed={
-            **{"E": np.exp(LOG_E), "A": np.exp(LOG_A), "B": np.exp(LOG_B)},
+            "E": np.exp(LOG_E),
+            "A": np.exp(LOG_A),
+            "B": np.exp(LOG_B),
             **dict.fromkeys(("alpha", "beta"), EXPONENT),
         },
         interval="none",

@@ -56,9 +56,7 @@ def write_table(path: Path, rows: int, block: int = 100_000) -> None:
 
 
 def main(largest: int = 7) -> None:
-    header = (
-        f"{'rows':>10} {'file MB':>8}  {'reader':16} {'seconds':>8} {'peak MB':>8} {'table MB':>9}"
-    )
+    print("      rows  file MB  reader            seconds  peak MB  table MB")
     for exponent in range(5, largest + 1):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "runs.csv"

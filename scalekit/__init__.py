@@ -20,10 +20,19 @@ _PUBLIC = {
     "example_runs": "scalekit.data",
     # fitters
     "Law": "scalekit.fitters",
+    "Parameter": "scalekit.fitters",
     "PowerLawRegressor": "scalekit.fitters.sklearn_api",
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+    # evals
+    "benchmark_variance": "scalekit.evals",
+    "compare_models": "scalekit.evals",
+    "example_evals": "scalekit.evals",
+    "noise_weights": "scalekit.evals",
+    "power": "scalekit.evals",
+    "read_evals": "scalekit.evals",
+    "signal": "scalekit.evals",
 }
 
 __all__ = ["__version__", *_PUBLIC]

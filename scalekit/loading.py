@@ -14,6 +14,11 @@ KINDS = {
     "prediction": ("scalekit.fitters.prediction", "Prediction"),
     "profile": ("scalekit.fitters.profiles", "Profile"),
     "runs": ("scalekit.tables", "RunTable"),
+    "evals": ("scalekit.evals.table", "Evals"),
+    "benchmark_variance": ("scalekit.evals.variance", "BenchmarkVariance"),
+    "model_comparison": ("scalekit.evals.paired", "ModelComparison"),
+    "power": ("scalekit.evals.power", "PowerTable"),
+    "signal": ("scalekit.evals.signal_to_noise", "SignalReport"),
 }
 
 

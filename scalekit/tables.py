@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from scalekit.axes import AXIS_LABELS, new_axes, plain_ticks
-from scalekit.columns import ROLES, SCALES, Locate, Reading, as_numbers
+from scalekit.columns import LABELS, ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
-from scalekit.rows import doubts, hashable, leave_out_bad_rows
+from scalekit.rows import doubts, hashable, leave_out_bad_rows, rows_where
 from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -96,6 +96,22 @@ class RunTable(Result):
                      f"{len(last)} runs is kept."),
             ),
         )  # fmt: skip
+
+    def where(self, *conditions: str) -> RunTable:
+        """Return the rows for which all conditions hold, such as "recipe=cosine", "tokens>=4e5".
+
+        A condition is a column, one of = != < <= > >=, and a value; the column is a name of the
+        table, or the name that a role had in the source. Raises ColumnNotFoundError for a column,
+        InputError for a condition that cannot be read or holds for no row.
+        """
+        source_names = {reading.column: reading.role for reading in self.readings if reading.column}
+        kept, told = self.frame, []
+        for condition in conditions:
+            rows = rows_where(kept, condition, source_names, self.provenance.source)
+            words = f"{int(rows.sum())} of {len(kept)} rows have {condition}."
+            told.append(Note("rows_selected", "info", words))
+            kept = kept[rows]
+        return replace(self, frame=kept, notes=(*self.notes, *told))
 
     def payload(self) -> dict[str, Any]:
         """Return row counts, how each role was read, and the range of each."""
@@ -181,18 +197,18 @@ def check_runs(
     _require_columns(frame, numbers, source)
     if frame.empty:
         raise InputError(f"{source} has no rows. Give at least two runs.")
-    checked = _roles_first(frame)
+    roles = [role for role in ROLES if role in frame]
+    checked = _select(frame, roles + [name for name in frame if name not in roles])
     for name in numbers:
         checked[name] = as_numbers(frame[name], name, source, locate)
     kept, left_out, told = leave_out_bad_rows(checked, scales, source, locate)
-    roles = [name for name in ROLES if name in checked]
     return RunTable(
         frame=kept,
         readings=tuple(readings) or tuple(Reading(role, role) for role in roles),
         notes=(*notes, *told, *doubts(kept, scales)),
         provenance=Provenance(
             source=source,
-            input_hash=hash_frame(hashable(checked[roles])),
+            input_hash=hash_frame(hashable(_select(checked, roles))),
             n_rows=len(frame),
             rows_left_out=left_out,
         ),
@@ -217,9 +233,9 @@ def _require_columns(frame: pd.DataFrame, names: Iterable[str], source: str) -> 
             )
 
 
-def _roles_first(frame: pd.DataFrame) -> pd.DataFrame:
-    roles = [role for role in ROLES if role in frame]
-    return frame[roles + [name for name in frame if name not in roles]].copy(deep=False)
+def _select(frame: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
+    """Return the columns `names`, without a copy of the values where these are all there are."""
+    return (frame if list(frame) == names else frame[names]).copy(deep=False)
 
 
 def _by_label(index: pd.Index) -> Locate:
@@ -227,12 +243,13 @@ def _by_label(index: pd.Index) -> Locate:
 
 
 def _range(column: pd.Series) -> str:
-    if column.name in ("run", "seed", "group"):
+    if column.name in LABELS:
         return f": {column.nunique()} different"
     low, high = column.min(), column.max()
-    if column.name in SCALES:
+    if column.name in SCALES and column.name != "flops":  # nobody says 120T of FLOPs
         return f": {format_quantity(low)} to {format_quantity(high)}"
-    return f": {low:.5g} to {high:.5g}"
+    digits = 3 if column.name == "flops" else 5
+    return f": {low:.{digits}g} to {high:.{digits}g}"
 
 
 def _storable(column: pd.Series) -> np.ndarray:

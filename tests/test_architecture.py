@@ -18,9 +18,8 @@ ROOMS = {
     "data": GROUND,
     "fitters": GROUND,
     "evals": GROUND,
-    "report": GROUND,
     "selectors": GROUND | {"fitters"},
-    "cli": GROUND | {"data", "fitters", "evals", "selectors", "report"},
+    "cli": GROUND | {"data", "fitters", "evals", "selectors"},
 }
 HEAVY = {"torch", "sklearn", "statsmodels", "ot", "matplotlib", "ray"}
 STANDARD_LIBRARY = set(sys.stdlib_module_names)

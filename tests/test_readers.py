@@ -264,6 +264,7 @@ def many_runs(n: int = 2000) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "run": [f"run-{i}" for i in range(n)],
+            "seed": rng.integers(0, 3, n),
             "n_params": params,
             "tokens": 20 * params,
             "loss": 2 + 400 * params**-0.34,
@@ -328,7 +329,12 @@ def test_rows_that_do_not_fit_the_header_of_a_large_file_are_told(tmp_path: Path
         ("chinchilla_epoch/points_NDCL.csv", {}, 245, "params tokens flops loss"),
         ("chinchilla_epoch/svg_extracted_data.csv", {}, 245, "params tokens flops loss"),
         ("chinchilla_pkg_llm/df.csv", {}, 234, "params tokens flops loss"),
-        ("muennighoff_182/muennighoff_182.csv", {}, 182, "params tokens flops loss run"),
+        (
+            "muennighoff_182/muennighoff_182.csv",
+            {},
+            182,
+            "params tokens unique_tokens flops loss run",
+        ),
         ("porian/isoflop_points.csv", {}, 1745, "params tokens flops loss"),
         ("bnsl_4digit_addition/curve.csv", {}, 17, "samples loss"),
         (

@@ -204,6 +204,27 @@ def test_a_text_column_with_a_numeric_name_is_passed_over() -> None:
     assert read(frame).readings[0].column == "n_params"
 
 
+def test_a_text_column_under_the_name_of_a_role_is_not_passed_over() -> None:
+    with pytest.raises(InputError, match="row 0: column 'params' holds 'big'"):
+        read(table(params=["big", "small"]))
+    with pytest.raises(InputError, match=r"none of the 2 rows .*2 where loss is missing"):
+        read(table(loss=[None, None]))
+
+
+def test_an_empty_scale_is_left_out_and_told() -> None:
+    runs = read(table(samples=[None, None], flops=[float("nan")] * 2))
+    assert runs.frame["flops"].tolist() == pytest.approx([1.2e14, 1.2e16])
+    assert "flops <- flops is left out: the column is empty" in [
+        note.message.rstrip(".") for note in runs.notes if note.code == "empty_column"
+    ]
+
+
+def test_a_loss_that_is_logged_late_is_found() -> None:
+    late = [float("nan")] * 299 + [3.0]
+    frame = pd.DataFrame({"step": range(300), "params": 1e6, "val_loss": late})
+    assert read(frame).frame["loss"].tolist() == [3.0]
+
+
 def test_no_loss_lists_the_columns_with_numbers() -> None:
     frame = table(accuracy=[0.1, 0.2], name=["a", "b"]).drop(columns="loss")
     with pytest.raises(ColumnNotFoundError, match=r"loss='COLUMN'.*with numbers: accuracy.$"):

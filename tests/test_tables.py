@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import scalekit
 from scalekit.columns import as_numbers
+from scalekit.data import read_runs
 from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.tables import RunTable, check_runs
 
@@ -276,3 +277,34 @@ def test_a_value_with_its_own_unit_ignores_the_unit_of_its_column() -> None:
 def test_nullable_columns_are_read() -> None:
     column = pd.Series([1, None], dtype="Int64")
     np.testing.assert_array_equal(as_numbers(column, "params"), [1.0, np.nan])
+
+
+def test_rows_are_selected_by_the_name_of_the_table_or_of_its_source() -> None:
+    runs = read_runs(
+        {"N": [1e6, 1e7, 1e8], "loss": [4.0, 3.5, 3.0], "recipe": ["a", "b", "a"]}, quiet=True
+    )
+    for condition in ("group=a", "recipe = a", "recipe!=b"):
+        kept = runs.where(condition)
+        assert kept.frame["params"].tolist() == [1e6, 1e8]
+        assert "2 of 3 rows have" in str(kept.notes[-1])
+    assert runs.where("recipe=a", "N > 1M").frame["params"].tolist() == [1e8]
+    assert len(runs.where("loss<=3.5")) == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("recipe=A", "no row where recipe=A. Did you mean 'a'"),
+        ("recipes=a", "Did you mean 'recipe'"),
+        ("params", "Cannot read the condition 'params'"),
+        ("recipe<b", "holds text"),
+        ("params>1T", "no row where params>1T"),
+        ("params>many", "Cannot read 'many' as a quantity"),
+    ],
+)
+def test_a_condition_that_selects_nothing_says_why(condition: str, message: str) -> None:
+    runs = read_runs(
+        {"N": [1e6, 1e7, 1e8], "loss": [4.0, 3.5, 3.0], "recipe": ["a", "b", "a"]}, quiet=True
+    )
+    with pytest.raises(InputError, match=message):
+        runs.where(condition)

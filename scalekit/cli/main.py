@@ -15,6 +15,10 @@ COMMANDS = {
     "predict": ("predict", "predict"),
     "laws": ("laws", "laws"),
     "demo": ("demo", "demo"),
+    "variance": ("variance", "variance"),
+    "compare-models": ("compare_models", "compare_models"),
+    "power": ("power", "power"),
+    "signal": ("signal_to_noise", "signal"),
 }
 
 

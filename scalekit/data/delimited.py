@@ -41,7 +41,8 @@ class Delimited:
     def blocks(self, columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Yield the rows in blocks, only `columns`, in memory that does not grow with the file.
 
-        `numbers` are converted at once where a block holds plain numbers; else they stay text.
+        A block of plain numbers becomes float64 in the columns `numbers`, int64 in the others;
+        all else stays text.
         """
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
@@ -63,13 +64,13 @@ class Delimited:
         )
         try:
             for batch in reader:
-                yield pd.DataFrame(
-                    {
-                        name: _plain_numbers(batch.column(name)) if name in numbers
-                        else batch.column(name).to_pandas()
-                        for name in columns
-                    }
-                )  # fmt: skip
+                columns_read = {
+                    name: _plain_numbers(
+                        batch.column(name), pa.float64() if name in numbers else pa.int64()
+                    )
+                    for name in columns
+                }
+                yield pd.DataFrame(columns_read, copy=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{self.path.name} cannot be read as a table: {error}.") from error
 
@@ -133,12 +134,12 @@ def sniff(path: Path) -> Delimited:
     return Delimited(path, separator, "," if german else ".", named)
 
 
-def _plain_numbers(array: Any) -> pd.Series:
-    """Return an Arrow array of text as floats where all of it is plain numbers, else as text."""
+def _plain_numbers(array: Any, kind: Any) -> pd.Series:
+    """Return an Arrow array of text as numbers of `kind` where all of it is, else as text."""
     import pyarrow as pa
 
     try:
-        return array.cast(pa.float64()).to_pandas()
+        return array.cast(kind).to_pandas()
     except pa.ArrowInvalid:
         return array.to_pandas()
 

@@ -52,7 +52,7 @@ def open_source(table: Any) -> Source:
     Raises InputError, saying what was found, where it is none of these or cannot be read.
     """
     if isinstance(table, (str, Path)):
-        return _open_path(Path(table))
+        return _open_path(Path(table).expanduser())
     if isinstance(table, RunTable):
         return _from_frame(table.frame, table.provenance.source)
     if isinstance(table, pd.DataFrame):

@@ -97,6 +97,7 @@ def _draw_isolines(fit: Fit, ax: Axes) -> None:
         grid = np.geomspace(tokens[near].min() / 1.5, tokens[near].max() * 1.5, POINTS)
         loss = fit.law.predict(fit.values, params=level, tokens=grid)
         ax.plot(6 * level * grid, loss, color=colours(norm(level)), lw=1.3)
+    _draw_optimum(fit, ax, top)
     rows = _shown_rows(fit)
     ax.scatter(
         (6 * params * tokens)[rows], fit.loss[rows], c=params[rows], norm=norm, cmap=colours, s=14,
@@ -105,8 +106,21 @@ def _draw_isolines(fit: Fit, ax: Axes) -> None:
     ax.figure.colorbar(ScalarMappable(norm, colours), ax=ax, label=axis_label("params"))
     if asked is not None:
         _draw_asked(ax, (6 * asked["params"] * asked["tokens"]).to_numpy(), asked)
-        ax.legend(fontsize="small", frameon=False)
+    ax.legend(fontsize="small", frameon=False)
     _log_axes(ax, f"{axis_label('flops')} (6ND)", bool((fit.loss > 0).all()))
+
+
+def _draw_optimum(fit: Fit, ax: Axes, top: float) -> None:
+    """Draw the lowest loss that the law gives at each compute, over all splits of it."""
+    flops = 6 * fit.scales["params"] * fit.scales["tokens"]
+    end = flops.max()
+    if fit.asked is not None:
+        end = max(end, (6 * fit.asked["params"] * fit.asked["tokens"]).max())
+    grid = np.geomspace(flops.min(), end, POINTS)
+    sizes = np.geomspace(fit.scales["params"].min() / 100, top * 100, 400)
+    tokens = grid[:, None] / (6 * sizes)
+    loss = fit.law.predict(fit.values, params=sizes, tokens=tokens).min(axis=1)
+    ax.plot(grid, loss, color=GREY, ls="--", lw=1, label="best split of the compute")
 
 
 def _draw_asked(ax: Axes, where: np.ndarray, asked: pd.DataFrame) -> None:

@@ -113,8 +113,8 @@ def evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np.nda
     total = np.zeros(len(theta))
     for members, rows in _blocks(len(theta), problem.target.shape[-1]):
         part = problem.part(members, rows)
-        rho = problem.objective.rho(part.residual(theta[members]))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
+            rho = problem.objective.rho(part.residual(theta[members]))
             total[members] += (_cut(weights, members, rows) * rho).sum(axis=1)
     return np.where(np.isnan(total), np.inf, total)
 
@@ -130,7 +130,8 @@ def cross_evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> 
     for start in range(0, weights.shape[1], rows_at_once):
         rows = slice(start, start + rows_at_once)
         part = problem.part(slice(None), rows)
-        rho = problem.objective.rho(part.residual(theta))
+        with np.errstate(all="ignore"):
+            rho = problem.objective.rho(part.residual(theta))
         total += weights[:, rows] @ np.where(np.isfinite(rho), rho, 1e300).T
     return total
 
