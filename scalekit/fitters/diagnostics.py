@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scalekit.fitters.fitted import Fit
 
 RIVAL = 0.01  # relative difference of objectives below which another optimum is a rival
-TOO_SINGULAR = 1e12
+TOO_SINGULAR = 1e10  # of the Hessian with a unit diagonal; sound laws stay below 1e7
 WANDERING = 0.6  # correlation of neighbouring residuals that independent runs do not show
 FEWEST_REPLICATES = 5  # fewer spare runs do not tell the noise
 OUTLIER = 5.0  # noise deviations
