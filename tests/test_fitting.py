@@ -150,14 +150,31 @@ def test_weights_come_as_an_array_a_column_or_noise() -> None:
     pd.testing.assert_series_equal(by_array.params, by_column.params)
     pd.testing.assert_series_equal(by_array.params, by_role.params)
     assert by_array.weights.mean() == pytest.approx(1)
-    noisy = fit(frame.assign(noise=0.01 * values), weights="noise", interval="none", starts=4)
-    assert (np.diff(noisy.weights) < 0.02).all()
+    deviations = 0.01 * values * frame["loss"]
+    noisy = fit(frame.assign(noise=deviations), weights="noise", interval="none", starts=4)
+    assert (np.diff(noisy.weights) < 0).all()
     assert "noise_weights" in {note.code for note in noisy.notes}
 
 
-def test_delta_is_tied_to_the_noise_where_it_is_not_given(fitted: Fit) -> None:
-    assert fitted.objective.delta == pytest.approx(1.345 * 0.004, rel=0.5)
+def test_delta_is_tied_to_the_noise_where_it_is_not_given() -> None:
+    found = fit(runs(seeds=6), interval="none", starts=4)
+    assert found.objective.delta == pytest.approx(1.345 * 0.004, rel=0.15)
+    assert found.noise == pytest.approx(0.004, rel=0.15)
     assert fit(runs(), delta=0.02, interval="none", starts=2).objective.delta == 0.02
+
+
+def test_the_noise_of_few_runs_is_not_taken_for_less_than_it_is() -> None:
+    """16 runs, 5 parameters: a nearly absolute fit passes through 5 of them."""
+    sizes, budgets = np.meshgrid(np.geomspace(5e7, 5e9, 4), np.geomspace(1e9, 1e11, 4))
+    scales = {"params": sizes.ravel(), "tokens": budgets.ravel()}
+    loss = CATALOGUE["chinchilla"].predict(EXAMPLES["chinchilla"], **scales)
+    rng = np.random.default_rng(0)
+    found = [
+        fit(scales | {"loss": loss * np.exp(rng.normal(0, 0.005, 16))}, interval="none", starts=2)
+        for _ in range(25)
+    ]
+    assert np.median([each.noise for each in found]) == pytest.approx(0.005, rel=0.3)
+    assert np.median([each.objective.delta for each in found]) > 0.0045
 
 
 def test_an_asymmetric_objective_follows_the_best_runs() -> None:

@@ -38,7 +38,7 @@ def optimise(law: Law, data: Data, objective: Objective, starts: int) -> tuple[P
             "formula's domain (logarithms and powers need positive arguments) and the units."
         )
     if objective.needs_delta:
-        noise = robust_deviation(problem.residual(solutions.theta[:1])[0])
+        noise = robust_deviation(problem.residual(solutions.theta[:1])[0], law.n_free)
         objective = objective.with_delta(max(EFFICIENT_DELTA * noise, SMALLEST_AUTO_DELTA))
     if objective != rough:
         problem = replace(problem, objective=objective)
