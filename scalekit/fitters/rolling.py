@@ -1,0 +1,178 @@
+"""Rolling origins: fit what was small, forecast what came next, at every origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import InputError
+from scalekit.fitters.candidates import Candidate, Fitted, fit_candidate
+from scalekit.fitters.study import Study
+
+MOST_ORIGINS = 5
+FEWEST_ROWS = 4  # different sizes that must have been seen at an origin
+SHORTEST = 2**-5.0  # of the largest size: earlier origins tell little about the one that matters
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Forecasts from origins, one entry a row: what was forecast, and (if known) what came.
+
+    `block` numbers curve and origin together: rows of one block come from one fit. `distance` is
+    the log of the size over the origin's largest; `observed` the log loss; `centre` and `doubt`,
+    of shape (rows, candidates), each candidate's log loss and its doubt from the parameters;
+    `noise`, of the same shape, the deviation of single rows about each candidate's curve.
+    """
+
+    curve: np.ndarray
+    origin: np.ndarray
+    block: np.ndarray
+    distance: np.ndarray
+    observed: np.ndarray
+    centre: np.ndarray
+    doubt: np.ndarray
+    noise: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.curve)
+
+    def rows(self, chosen: np.ndarray) -> Forecasts:
+        """Return some of the rows."""
+        return Forecasts(*[entry[chosen] for entry in vars(self).values()])
+
+    @property
+    def block_weights(self) -> np.ndarray:
+        """Weights of the rows such that every block counts once."""
+        _, place, count = np.unique(self.block, return_inverse=True, return_counts=True)
+        return 1.0 / count[place]
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Log forecast over observed, (rows, candidates); NaN where there is no forecast."""
+        return self.centre - self.observed[:, None]
+
+
+def set_origins(study: Study, horizon: float, most: int = MOST_ORIGINS) -> np.ndarray:
+    """Return origins, an array of sizes (origins, curves), the latest first.
+
+    They lie at half steps of the horizon below each curve's largest size, from one horizon down,
+    as long as most curves have rows enough below and a row beyond. Raises InputError where there
+    is no such origin.
+    """
+    if not (np.isfinite(horizon) and horizon > 1):
+        raise InputError(f"horizon must be a factor above 1, such as 2 or 10; got {horizon}.")
+    found = []
+    fraction = 1 / horizon
+    while fraction >= min(SHORTEST, horizon**-2.0) and len(found) < most:
+        origins = study.largest * fraction
+        seen = _sizes_seen(study, origins)
+        beyond = (study.present & (study.size > origins[:, None])).any(axis=1)
+        origins = np.where((seen >= FEWEST_ROWS) & beyond, origins, np.nan)
+        if np.isfinite(origins).mean() >= 0.5:
+            found.append(origins)
+        fraction /= np.sqrt(horizon)
+    if not found:
+        raise InputError(
+            f"No origin is left for a roll-out over a factor of {horizon:g} in {study.along}: fewer "
+            f"than {FEWEST_ROWS} different sizes lie below. Give a smaller horizon=, or more runs."
+        )
+    return np.stack(found)
+
+
+def _sizes_seen(study: Study, origins: np.ndarray) -> np.ndarray:
+    seen = study.present & (study.size <= origins[:, None])
+    return np.array([len(np.unique(s[p])) for s, p in zip(study.size, seen, strict=True)])
+
+
+def roll(
+    study: Study, candidates: Sequence[Candidate], origins: np.ndarray, horizon: float
+) -> Forecasts:
+    """Return the forecasts of all candidates from all origins, up to `horizon` beyond each."""
+    parts = []
+    for number, sizes in enumerate(origins):
+        curves = np.flatnonzero(np.isfinite(sizes))
+        part = study.part(curves)
+        fits = fit_all(part, candidates, sizes[curves])
+        reach = sizes[curves, None] * horizon * (1 + 1e-9)
+        member, row = np.nonzero(part.present & (part.size > sizes[curves, None]) & (part.size <= reach))
+        scales = {name: scale[member, row] for name, scale in part.members.scales.items()}
+        found = forecast(fits, scales, member, part.size[member, row], _last_seen(part, sizes[curves]))
+        observed = np.log(part.members.loss[member, row])
+        parts.append((curves[member], np.full(len(member), number), found, observed))
+    curve = np.concatenate([p[0] for p in parts])
+    origin = np.concatenate([p[1] for p in parts])
+    centre, doubt, noise, distance = (np.concatenate([p[2][k] for p in parts]) for k in range(4))
+    observed = np.concatenate([p[3] for p in parts])
+    block = np.unique(curve * len(origins) + origin, return_inverse=True)[1]
+    return Forecasts(curve, origin, block, distance, observed, centre, doubt, noise)
+
+
+def fit_all(study: Study, candidates: Sequence[Candidate], origins: np.ndarray) -> list[Fitted]:
+    """Return every candidate fitted to what each curve has seen at its origin."""
+    members = study.until(origins)
+    return [fit_candidate(candidate, members, study.size, study.groups) for candidate in candidates]
+
+
+def _last_seen(study: Study, origins: np.ndarray) -> np.ndarray:
+    seen = study.present & (study.size <= origins[:, None] * (1 + 1e-12))
+    return np.where(seen, study.size, 0.0).max(axis=1)
+
+
+def forecast(
+    fits: Sequence[Fitted],
+    scales: Mapping[str, np.ndarray],
+    member: np.ndarray,
+    size: np.ndarray,
+    last_seen: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return centre, doubt and noise (rows, candidates) and log distance (rows,) at given rows.
+
+    `scales` (rows,) are in the units of the study, `member` says whose curve each row continues.
+    A candidate that a curve has too few rows for takes the mean of the others.
+    """
+    if len(member) == 0:
+        raise InputError("There is no row to forecast.")
+    count = np.bincount(member)
+    place = np.concatenate([np.arange(c) for c in count])[np.argsort(np.argsort(member, kind="stable"))]
+    wide = (len(last_seen), int(count.max()))
+    padded = {}
+    for name, values in scales.items():
+        padded[name] = np.ones(wide)
+        padded[name][member, place] = values
+    centre, doubt, noise = [], [], []
+    for fit in fits:
+        middle, width = fit.forecast(padded)
+        centre.append(middle[member, place])
+        doubt.append(width[member, place])
+        noise.append(fit.noise[member])
+    middle = np.stack(centre, axis=1)
+    lacking = ~np.isfinite(middle)
+    if lacking.all(axis=1).any():
+        raise InputError(
+            "No candidate law could be fitted to a curve: it has fewer rows than the simplest law "
+            "has parameters. Add runs, or a law with fewer parameters."
+        )
+    spare = np.broadcast_to(np.nanmean(middle, axis=1, keepdims=True), middle.shape)
+    middle = np.where(lacking, spare, middle)
+    widths = np.where(lacking, np.nan, np.stack(doubt, axis=1))
+    widths = np.where(np.isfinite(widths), widths, np.nanmax(widths, axis=1, keepdims=True))
+    noises = np.stack(noise, axis=1)
+    noises = np.where(np.isfinite(noises), noises, np.nanmin(noises, axis=1, keepdims=True))
+    return middle, widths, noises, np.log(size / last_seen[member])
+
+
+def to_frame(found: Forecasts, names: Sequence[str], keys: pd.DataFrame, sizes: np.ndarray) -> pd.DataFrame:
+    """Return the forecasts as a tidy table: one row for each row forecast and candidate."""
+    count = len(names)
+    table = keys.iloc[np.repeat(found.curve, count)].reset_index(drop=True)
+    return table.assign(
+        origin=np.repeat(sizes[found.origin, found.curve], count),
+        candidate=np.tile(np.asarray(names), len(found)),
+        factor=np.repeat(np.exp(found.distance), count),
+        observed=np.repeat(np.exp(found.observed), count),
+        predicted=np.exp(found.centre).ravel(),
+        error=found.errors.ravel(),
+    )
