@@ -12,9 +12,8 @@ from scalekit.errors import InputError
 from scalekit.fitters.candidates import Candidate, Fitted, fit_candidate
 from scalekit.fitters.study import Study
 
-MOST_ORIGINS = 5
-FEWEST_ROWS = 4  # different sizes that must have been seen at an origin
-SHORTEST = 2**-5.0  # of the largest size: earlier origins tell little about the one that matters
+MOST_ORIGINS = 4
+FEWEST_SIZES = 4  # different sizes that must have been seen at an origin
 
 
 @dataclass(frozen=True)
@@ -55,36 +54,43 @@ class Forecasts:
         return self.centre - self.observed[:, None]
 
 
-def set_origins(study: Study, horizon: float, most: int = MOST_ORIGINS) -> np.ndarray:
+def set_origins(
+    study: Study, horizon: float, fewest_rows: int = FEWEST_SIZES, most: int = MOST_ORIGINS
+) -> np.ndarray:
     """Return origins, an array of sizes (origins, curves), the latest first.
 
-    They lie at half steps of the horizon below each curve's largest size, from one horizon down,
-    as long as most curves have rows enough below and a row beyond. Raises InputError where there
-    is no such origin.
+    The first lies one horizon below each curve's largest size, the others at half steps of the
+    horizon (quarter steps, where there is one curve only) below it, down to the square of the
+    horizon. A curve is left out (NaN) where it has fewer than `fewest_rows` different rows, or
+    four different sizes, below an origin. Raises InputError where no origin is left.
     """
     if not (np.isfinite(horizon) and horizon > 1):
         raise InputError(f"horizon must be a factor above 1, such as 2 or 10; got {horizon}.")
-    found = []
-    fraction = 1 / horizon
-    while fraction >= min(SHORTEST, horizon**-2.0) and len(found) < most:
-        origins = study.largest * fraction
-        seen = _sizes_seen(study, origins)
+    steps = 2 if len(study) > 1 else 4
+    found: list[np.ndarray] = []
+    for step in range(steps + 1):
+        origins = study.largest * horizon ** (-1 - step / steps)
+        seen, sizes = _seen(study, origins)
         beyond = (study.present & (study.size > origins[:, None])).any(axis=1)
-        origins = np.where((seen >= FEWEST_ROWS) & beyond, origins, np.nan)
-        if np.isfinite(origins).mean() >= 0.5:
-            found.append(origins)
-        fraction /= np.sqrt(horizon)
+        usable = (seen >= fewest_rows) & (sizes >= FEWEST_SIZES) & beyond
+        if usable.mean() >= 0.5 and len(found) < most:
+            found.append(np.where(usable, origins, np.nan))
     if not found:
         raise InputError(
-            f"No origin is left for a roll-out over a factor of {horizon:g} in {study.along}: fewer "
-            f"than {FEWEST_ROWS} different sizes lie below. Give a smaller horizon=, or more runs."
+            f"No origin is left for a roll-out over a factor of {horizon:g} in {study.along}: at "
+            f"least {fewest_rows} rows of {FEWEST_SIZES} different sizes must lie below it. Give a "
+            "smaller horizon, or more small runs."
         )
     return np.stack(found)
 
 
-def _sizes_seen(study: Study, origins: np.ndarray) -> np.ndarray:
+def _seen(study: Study, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many different rows, and different sizes, each curve has below its origin."""
     seen = study.present & (study.size <= origins[:, None])
-    return np.array([len(np.unique(s[p])) for s, p in zip(study.size, seen, strict=True)])
+    points = np.stack([study.size, *study.members.scales.values()], axis=-1)
+    rows = [len(np.unique(p[s], axis=0)) for p, s in zip(points, seen, strict=True)]
+    sizes = [len(np.unique(v[s])) for v, s in zip(study.size, seen, strict=True)]
+    return np.array(rows), np.array(sizes)
 
 
 def roll(
@@ -161,7 +167,7 @@ def forecast(
     widths = np.where(np.isfinite(widths), widths, np.nanmax(widths, axis=1, keepdims=True))
     noises = np.stack(noise, axis=1)
     noises = np.where(np.isfinite(noises), noises, np.nanmin(noises, axis=1, keepdims=True))
-    return middle, widths, noises, np.log(size / last_seen[member])
+    return middle, widths, noises, np.log(np.maximum(size / last_seen[member], 1.0))
 
 
 def to_frame(found: Forecasts, names: Sequence[str], keys: pd.DataFrame, sizes: np.ndarray) -> pd.DataFrame:
