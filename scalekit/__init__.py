@@ -22,6 +22,7 @@ _PUBLIC = {
     "Law": "scalekit.fitters",
     "Parameter": "scalekit.fitters",
     "fit": "scalekit.fitters",
+    "fit_many": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
 }

@@ -11,7 +11,9 @@ _PUBLIC = {
     "Objective": "objectives",
     "Parameter": "model",
     "as_law": "laws",
+    "ManyFits": "many",
     "fit": "fitting",
+    "fit_many": "many",
 }
 
 __all__ = list(_PUBLIC)
