@@ -68,12 +68,14 @@ def set_origins(
         raise InputError(f"horizon must be a factor above 1, such as 2 or 10; got {horizon}.")
     steps = 2 if len(study) > 1 else 4
     found: list[np.ndarray] = []
+    last = np.full(len(study), -1)
     for step in range(steps + 1):
         origins = study.largest * horizon ** (-1 - step / steps)
         seen, sizes = _seen(study, origins)
         beyond = (study.present & (study.size > origins[:, None])).any(axis=1)
-        usable = (seen >= fewest_rows) & (sizes >= FEWEST_SIZES) & beyond
-        if usable.mean() >= 0.5 and len(found) < most:
+        usable = (seen >= fewest_rows) & (sizes >= FEWEST_SIZES) & beyond & (seen != last)
+        last = seen
+        if usable.mean() >= 0.3 and len(found) < most:
             found.append(np.where(usable, origins, np.nan))
     if not found:
         raise InputError(

@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 from scalekit.fitters.rolling import Forecasts
 
 ROUNDS = 20
-PRIOR_BLOCKS = 2.0  # blocks that the pull towards equal weights counts as
+PRIOR_BLOCKS = 5.0  # blocks that the pull towards equal weights counts as
 FLOOR = 1e-4  # of log loss: below it one forecast is as good as another
 RECENCY = 0.8  # weight of an origin against the one after it
 RESAMPLES = 1000
@@ -20,7 +20,7 @@ def stack(found: Forecasts) -> np.ndarray:
     They minimise the mean over blocks of the root mean squared log error of the weighted mean of
     log forecasts (Breiman 1996, stacked regressions; here by reweighted non-negative least
     squares). A pull towards weights inverse to the mean squared error (Bates & Granger 1969)
-    counts as two blocks: with few blocks these are hard to beat, with many it vanishes.
+    counts as five blocks: with few blocks these are hard to beat, with many it vanishes.
     """
     rows, blocks = found.block_weights, np.unique(found.block, return_inverse=True)[1]
     importance = _importance(found)
