@@ -38,7 +38,9 @@ def load(inside: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return training and test rows; with `inside`, both from the training half."""
     shared = Path(os.environ.get("SCALEKIT_SHARED", Path(__file__).parents[2] / "shared"))
     folder = shared / "data" / "revisiting_nsl"
-    table = pd.concat([pd.read_csv(folder / f"benchmark.{kind}.csv") for kind in ("vision", "lang")])
+    table = pd.concat(
+        [pd.read_csv(folder / f"benchmark.{kind}.csv") for kind in ("vision", "lang")]
+    )
     table = table.rename(columns={"Domain": "domain", "Task": "task", "Model": "model",
                                   "Seen Examples": "samples", "Loss": "loss"})  # fmt: skip
     table = table.drop_duplicates([*BY, "samples", "Training"])
@@ -86,7 +88,9 @@ def main() -> None:
     for domain, part in [("all", curves), *curves.groupby("domain")]:
         inside = part[list(LEVELS)].mean().to_numpy(float)
         error = np.mean((inside - np.array(LEVELS)) ** 2)
-        shown = "  ".join(f"{level:.0%}: {share:.1%}" for level, share in zip(LEVELS, inside, strict=True))
+        shown = "  ".join(
+            f"{level:.0%}: {share:.1%}" for level, share in zip(LEVELS, inside, strict=True)
+        )
         print(f"  {domain:<4} {shown}   MSCE {error:.5f}   95%: interval score "
               f"{part['interval_score'].mean():.4f}, width {part['width'].mean():.4f}")  # fmt: skip
     print("\nworst curves")

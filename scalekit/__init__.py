@@ -21,8 +21,10 @@ _PUBLIC = {
     # fitters
     "Law": "scalekit.fitters",
     "Parameter": "scalekit.fitters",
+    "choose_law": "scalekit.fitters",
     "fit": "scalekit.fitters",
     "fit_many": "scalekit.fitters",
+    "roll_out": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
 }

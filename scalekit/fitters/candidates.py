@@ -109,5 +109,3 @@ def _distinct_rows(members: Members) -> np.ndarray:
     return np.array(
         [len(np.unique(p[w > 0], axis=0)) for p, w in zip(points, members.weights, strict=True)]
     )
-
-

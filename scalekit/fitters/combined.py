@@ -46,13 +46,17 @@ class Combination:
         """The names of the candidates."""
         return [fit.candidate.name for fit in self.fits]
 
-    def ahead(self, curve: np.ndarray, scales: Mapping[str, np.ndarray], size: np.ndarray) -> Forecasts:
+    def ahead(
+        self, curve: np.ndarray, scales: Mapping[str, np.ndarray], size: np.ndarray
+    ) -> Forecasts:
         """Return the candidates' forecasts at `scales` (rows,) of the given curves."""
         units = {name: scales[name] / unit for name, unit in self.reference.items()}
         found = forecast(self.fits, units, curve, size, self.largest)
         unknown = np.full(len(curve), np.nan)
         centre, doubt, noise, distance = found
-        return Forecasts(curve, np.zeros_like(curve), curve, distance, unknown, centre, doubt, noise)
+        return Forecasts(
+            curve, np.zeros_like(curve), curve, distance, unknown, centre, doubt, noise
+        )
 
     def intervals(self, ahead: Forecasts, confidence_level: float) -> pd.DataFrame:
         """Return predicted, ci_lower, ci_upper (mean curve), obs_lower, obs_upper (one run)."""
@@ -116,7 +120,9 @@ class Combination:
         ends = ahead.centre[:, heavy]
         middle = ahead.centre @ self.weights
         gap = np.abs(ends - middle[:, None]).max(axis=1)
-        width = self.calibration.multiple(0.95) * self.calibration.width(components(ahead, self.weights))
+        width = self.calibration.multiple(0.95) * self.calibration.width(
+            components(ahead, self.weights)
+        )
         if (gap > width).any():
             far = int(np.argmax(gap - width))
             worst = np.flatnonzero(heavy)[int(np.abs(ends[far] - middle[far]).argmax())]

@@ -120,7 +120,9 @@ class ManyFits(Result):
                 raise ColumnNotFoundError(
                     f"To predict, the column '{name}' is needed. {did_you_mean(name, asked)}"
                 )
-        known = {tuple(row): k for k, row in enumerate(self.keys[list(self.by)].itertuples(index=False))}
+        known = {
+            tuple(row): k for k, row in enumerate(self.keys[list(self.by)].itertuples(index=False))
+        }
         wanted = [tuple(row) for row in asked[list(self.by)].itertuples(index=False)]
         missing = next((row for row in wanted if row not in known), None)
         if missing is not None:
@@ -130,7 +132,9 @@ class ManyFits(Result):
 
     def weights(self) -> pd.DataFrame:
         """Return, for each study, the candidates with weight, probability and roll-out error."""
-        tables = [c.scores().assign(study=s) for s, c in zip(self.studies, self.combinations, strict=True)]
+        tables = [
+            c.scores().assign(study=s) for s, c in zip(self.studies, self.combinations, strict=True)
+        ]
         return pd.concat(tables, ignore_index=True)
 
     def to_frame(self) -> pd.DataFrame:
@@ -168,7 +172,7 @@ class ManyFits(Result):
         combinations = []
         for k, entry in enumerate(values["combinations"]):
             mark = f"study{k}_"
-            mine = {name[len(mark):]: a for name, a in arrays.items() if name.startswith(mark)}
+            mine = {name[len(mark) :]: a for name, a in arrays.items() if name.startswith(mark)}
             combinations.append(combination_from(entry, mine))
         return cls(
             pd.DataFrame(values["curves"]),
@@ -251,7 +255,9 @@ def fit_many(
     study = make_study(runs, scales, size, named, weights)
     generator = as_generator(rng)
     keys, names, combinations = study.keys.copy(), [], []
-    numbers = keys.groupby(inside, sort=False).ngroup().to_numpy() if inside else np.zeros(len(keys), int)
+    numbers = (
+        keys.groupby(inside, sort=False).ngroup().to_numpy() if inside else np.zeros(len(keys), int)
+    )
     keys["study"], keys["place"] = numbers, 0
     for number in range(numbers.max() + 1):
         curves = np.flatnonzero(numbers == number)

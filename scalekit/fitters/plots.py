@@ -9,7 +9,6 @@ import pandas as pd
 
 from scalekit.axes import BLUE, GREY, ORANGE, axis_label, new_axes, plain_ticks
 from scalekit.fitters.prediction import shown
-from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

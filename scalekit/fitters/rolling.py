@@ -105,9 +105,13 @@ def roll(
         part = study.part(curves)
         fits = fit_all(part, candidates, sizes[curves])
         reach = sizes[curves, None] * horizon * (1 + 1e-9)
-        member, row = np.nonzero(part.present & (part.size > sizes[curves, None]) & (part.size <= reach))
+        member, row = np.nonzero(
+            part.present & (part.size > sizes[curves, None]) & (part.size <= reach)
+        )
         scales = {name: scale[member, row] for name, scale in part.members.scales.items()}
-        found = forecast(fits, scales, member, part.size[member, row], _last_seen(part, sizes[curves]))
+        found = forecast(
+            fits, scales, member, part.size[member, row], _last_seen(part, sizes[curves])
+        )
         observed = np.log(part.members.loss[member, row])
         parts.append((curves[member], np.full(len(member), number), found, observed))
     curve = np.concatenate([p[0] for p in parts])
@@ -144,7 +148,9 @@ def forecast(
     if len(member) == 0:
         raise InputError("There is no row to forecast.")
     count = np.bincount(member)
-    place = np.concatenate([np.arange(c) for c in count])[np.argsort(np.argsort(member, kind="stable"))]
+    place = np.concatenate([np.arange(c) for c in count])[
+        np.argsort(np.argsort(member, kind="stable"))
+    ]
     wide = (len(last_seen), int(count.max()))
     padded = {}
     for name, values in scales.items():
@@ -172,7 +178,9 @@ def forecast(
     return middle, widths, noises, np.log(np.maximum(size / last_seen[member], 1.0))
 
 
-def to_frame(found: Forecasts, names: Sequence[str], keys: pd.DataFrame, sizes: np.ndarray) -> pd.DataFrame:
+def to_frame(
+    found: Forecasts, names: Sequence[str], keys: pd.DataFrame, sizes: np.ndarray
+) -> pd.DataFrame:
     """Return the forecasts as a tidy table: one row for each row forecast and candidate."""
     count = len(names)
     table = keys.iloc[np.repeat(found.curve, count)].reset_index(drop=True)

@@ -71,7 +71,9 @@ def share(law: Law, members: Members, groups: list[np.ndarray]) -> Shared:
         precision = np.linalg.inv(effects.own)
         prior = Prior(effects.centre(), precision[None] * variance[:, None, None])
         theta, curvature = _posterior(problem, prior, theta, members.weights, turn)
-        covariance = np.linalg.inv(curvature / variance[:, None, None] + 1e-9 * np.eye(len(precision)))
+        covariance = np.linalg.inv(
+            curvature / variance[:, None, None] + 1e-9 * np.eye(len(precision))
+        )
         effects.update(theta, covariance)
     return Shared(law, theta, covariance, noise, effects.centre(), effects.own)
 
@@ -82,7 +84,9 @@ def _posterior(
     """Return the best parameters under the prior and the curvature of the objective there."""
     problem = replace(problem, prior=prior)
     starts = [theta] if turn % RESTARTS else [theta, prior.mean]
-    found = [solve(problem, np.clip(s, problem.lower, problem.upper), weights, 60, 1e-9) for s in starts]
+    found = [
+        solve(problem, np.clip(s, problem.lower, problem.upper), weights, 60, 1e-9) for s in starts
+    ]
     best = np.argmin([entry.value for entry in found], axis=0)
     theta = np.stack([entry.theta for entry in found])[best, np.arange(len(theta))]
     return theta, local_models(problem, theta, weights)
@@ -93,7 +97,9 @@ def shrunk_noise(residual: np.ndarray, weights: np.ndarray, parameters: int) -> 
     rows = (weights > 0).sum(axis=1)
     freedom = np.maximum(rows - parameters, 0)
     # the median is robust; squares of a few large steps would call a bent curve noisy
-    size = 1.4826 * np.array([np.median(np.abs(r[w > 0])) for r, w in zip(residual, weights, strict=True)])
+    size = 1.4826 * np.array(
+        [np.median(np.abs(r[w > 0])) for r, w in zip(residual, weights, strict=True)]
+    )
     own = size**2 * rows / np.maximum(freedom, 1)
     known = freedom >= parameters
     typical = float(np.median(own[known])) if known.any() else float(np.median(own))
@@ -127,7 +133,11 @@ class _Effects:
         return np.clip(theta, self.common - WILD * self.size, self.common + WILD * self.size)
 
     def _of_groups(self, without: int | None = None) -> np.ndarray:
-        parts = [v[g] for k, (g, v) in enumerate(zip(self.groups, self.values, strict=True)) if k != without]
+        parts = [
+            v[g]
+            for k, (g, v) in enumerate(zip(self.groups, self.values, strict=True))
+            if k != without
+        ]
         return np.sum(parts, axis=0) if parts else np.zeros(1)
 
     def centre(self) -> np.ndarray:

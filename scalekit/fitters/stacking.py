@@ -35,7 +35,9 @@ def stack(found: Forecasts) -> np.ndarray:
         design = np.concatenate(
             [weighted, np.sqrt(pull) * size * np.eye(len(share)), [np.full(len(share), 1e4 * size)]]
         )
-        target = np.concatenate([np.zeros(len(weighted)), np.sqrt(pull) * size * simple, [1e4 * size]])
+        target = np.concatenate(
+            [np.zeros(len(weighted)), np.sqrt(pull) * size * simple, [1e4 * size]]
+        )
         new = nnls(design, target)[0]
         new = new / new.sum() if new.sum() > 0 else simple
         moved, share = np.abs(new - share).max(), new

@@ -76,7 +76,9 @@ class Study:
 
     def in_units(self, scales: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return scales in the units of the study."""
-        return {name: np.asarray(scales[name], float) / unit for name, unit in self.reference.items()}
+        return {
+            name: np.asarray(scales[name], float) / unit for name, unit in self.reference.items()
+        }
 
 
 def make_study(
@@ -95,7 +97,9 @@ def make_study(
     frame, source, notes = _frame_of(runs)
     for name in by:
         if name not in frame:
-            raise ColumnNotFoundError(f"{source} has no column '{name}'. {did_you_mean(name, frame)}")
+            raise ColumnNotFoundError(
+                f"{source} has no column '{name}'. {did_you_mean(name, frame)}"
+            )
     if along == "flops" and along not in frame and {"params", "tokens"} <= set(frame):
         frame = frame.assign(flops=6.0 * frame["params"] * frame["tokens"])
     needed = list(dict.fromkeys([*scales, along]))
@@ -120,7 +124,11 @@ def make_study(
         [part["loss"].to_numpy(float) for part in parts],
         [np.ones(len(part)) for part in parts],
     ).scales["size"]
-    keys = pd.DataFrame([key for key, _ in groups], columns=list(by)) if by else pd.DataFrame(index=[0])
+    keys = (
+        pd.DataFrame([key for key, _ in groups], columns=list(by))
+        if by
+        else pd.DataFrame(index=[0])
+    )
     return Study(tuple(by), keys, along, size, members, reference, table.notes, table.provenance)
 
 
@@ -157,7 +165,9 @@ def row_weights(part: pd.DataFrame, along: str, column: str | None, spaced: bool
         weights = np.maximum(gaps, 1e-3 * max(gaps.mean(), 1e-12))
     if column is not None:
         values = part[column].to_numpy(float)
-        weights = weights * (shrunk_precision(values / part["loss"].to_numpy(float)) if column == "noise" else values)
+        weights = weights * (
+            shrunk_precision(values / part["loss"].to_numpy(float)) if column == "noise" else values
+        )
     return weights / weights.mean() if weights.mean() > 0 else np.ones(len(part))
 
 
