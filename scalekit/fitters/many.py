@@ -118,7 +118,7 @@ class ManyFits(Result):
         for name in [*self.by, *self.scales]:
             if name not in asked:
                 raise ColumnNotFoundError(
-                    f"To predict, the column '{name}' is needed. {did_you_mean(name, asked)}"
+                    f"To predict, the column '{name}' is needed. {did_you_mean(name, map(str, asked))}"
                 )
         known = {
             tuple(row): k for k, row in enumerate(self.keys[list(self.by)].itertuples(index=False))

@@ -20,6 +20,7 @@ from scalekit.results import Provenance
 from scalekit.tables import RunTable, check_runs
 
 SIZES = ("flops", "tokens", "samples", "params", "step")  # in this order, what a run table is along
+LONG = 12  # rows: a curve with noise then rises somewhere
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def make_study(
     for name in by:
         if name not in frame:
             raise ColumnNotFoundError(
-                f"{source} has no column '{name}'. {did_you_mean(name, frame)}"
+                f"{source} has no column '{name}'. {did_you_mean(name, map(str, frame))}"
             )
     if along == "flops" and along not in frame and {"params", "tokens"} <= set(frame):
         frame = frame.assign(flops=6.0 * frame["params"] * frame["tokens"])
@@ -129,7 +130,23 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
-    return Study(tuple(by), keys, along, size, members, reference, table.notes, table.provenance)
+    return Study(tuple(by), keys, along, size, members, reference, notes, table.provenance)
+
+
+def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
+    long = [loss for loss in losses if len(loss) >= LONG]
+    never = sum(bool((np.diff(loss) <= 0).all()) for loss in long)
+    if len(losses) > 1 and never > 0.5 * len(long):
+        return [
+            Note(
+                "running_best",
+                "warning",
+                f"In {never} of {len(long)} curves the loss never rises: the rows look like the best "
+                "so far, or smoothed. The noise of single evaluations cannot be seen in them; "
+                "intervals hold for further rows chosen in the same way, not for raw ones.",
+            )
+        ]
+    return []
 
 
 def _frame_of(
@@ -146,7 +163,9 @@ def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str |
     have = set(map(str, frame)) | ({"flops"} if {"params", "tokens"} <= set(frame) else set())
     if along is not None:
         if along not in have:
-            raise ColumnNotFoundError(f"along='{along}' is no column. {did_you_mean(along, frame)}")
+            raise ColumnNotFoundError(
+                f"along='{along}' is no column. {did_you_mean(along, map(str, frame))}"
+            )
         return along
     found = next((name for name in SIZES if name in have), None)
     if found is None:
