@@ -249,7 +249,7 @@ def choose_law(
     fewest = 2 * min(len(candidate.law.parameters) for candidate in candidates)
     found = combine(study, candidates, horizon, as_generator(rng), max(fewest, 4))
     present = study.present[0]
-    notes = (*study.notes, *found.notes(), *_rival_notes(found))
+    notes = (*study.notes, *found.notes(), *_rival_notes(found), *_horizon_notes(found, horizon))
     return Choice(
         found,
         information_criteria(study, found.fits),
@@ -312,6 +312,18 @@ def information_criteria(study: Study, fits: Sequence[Fitted]) -> pd.DataFrame:
     return table.assign(
         aic=table["aic"] - table["aic"].min(), bic=table["bic"] - table["bic"].min()
     )
+
+
+def _horizon_notes(found: Combination, asked: float) -> list[Note]:
+    if found.horizon >= asked:
+        return []
+    return [
+        Note(
+            "shorter_horizon",
+            "warning",
+            f"The runs allow roll-outs over a factor of {found.horizon:.2g} only, not {asked:g}.",
+        )
+    ]
 
 
 def _rival_notes(found: Combination) -> list[Note]:

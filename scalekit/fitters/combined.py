@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scalekit.errors import InputError
 from scalekit.fitters.candidates import Candidate, Fitted
 from scalekit.fitters.laws import Law
 from scalekit.fitters.model import Parameter
@@ -19,6 +20,7 @@ from scalekit.fitters.study import Study
 from scalekit.notes import Note
 
 FEW_BLOCKS = 5
+SHORTEST_HORIZON = 1.4
 WEIGHTY = 0.1  # weight from which a form has a say in whether the forms agree
 
 
@@ -142,8 +144,11 @@ def combine(
     rng: np.random.Generator,
     fewest_rows: int = 4,
 ) -> Combination:
-    """Return the combination of `candidates` for `study`, judged over a factor of `horizon`."""
-    origins = set_origins(study, horizon, fewest_rows)
+    """Return the combination of `candidates` for `study`, judged over a factor of `horizon`.
+
+    Where the runs do not reach so far, over the longest factor that they do (by square roots).
+    """
+    origins, horizon = furthest_origins(study, horizon, fewest_rows)
     past = roll(study, candidates, origins, horizon)
     weights = stack(past)
     return Combination(
@@ -157,6 +162,18 @@ def combine(
         past=past,
         horizon=horizon,
     )
+
+
+def furthest_origins(
+    study: Study, horizon: float, fewest_rows: int
+) -> tuple[np.ndarray, float]:
+    """Return origins for `horizon`, or for the nearest shorter one that the runs allow, and it."""
+    try:
+        return set_origins(study, horizon, fewest_rows), horizon
+    except InputError:
+        if not horizon > SHORTEST_HORIZON:
+            raise
+        return furthest_origins(study, max(horizon**0.7, SHORTEST_HORIZON), fewest_rows)
 
 
 def law_values(law: Law) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from scalekit.fitters.choice import HORIZON, TRIMMINGS, candidates_for
+from scalekit.fitters.combined import furthest_origins
 from scalekit.fitters.laws import Law
-from scalekit.fitters.rolling import roll, set_origins, to_frame
+from scalekit.fitters.rolling import roll, to_frame
 from scalekit.fitters.stacking import block_scores
 from scalekit.fitters.study import choose_along, make_study
 from scalekit.notes import Note
@@ -138,7 +139,7 @@ def roll_out(
     named = [by] if isinstance(by, str) else list(by)
     study = make_study(runs, candidates[0].law.scales, size, named, weights)
     fewest = max(2 * min(len(candidate.law.parameters) for candidate in candidates), 4)
-    origins = set_origins(study, horizon, fewest)
+    origins, horizon = furthest_origins(study, horizon, fewest)
     found = roll(study, candidates, origins, horizon)
     names = [candidate.name for candidate in candidates]
     errors = block_scores(found)

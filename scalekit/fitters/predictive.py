@@ -46,12 +46,12 @@ class Calibration:
         """Return how many widths an interval of this level reaches to either side.
 
         With many blocks the conformal quantile of the roll-out scores; with few, Student's,
-        scaled to the scores' root mean square, with the blocks as its degrees of freedom.
+        scaled to the scores' root mean square; its degrees of freedom are the blocks and those of the prior.
         """
         total = float(self.weights.sum())
         if self.blocks < MANY_BLOCKS:
             size = np.sqrt(max(float(self.weights @ self.scores**2) / total, 0.25))
-            return float(size * stdtrit(max(self.blocks - 1, 2), 0.5 + confidence_level / 2))
+            return float(size * stdtrit(self.blocks + PRIOR_BLOCKS - 1, 0.5 + confidence_level / 2))
         wanted = min(confidence_level * (1 + 1 / self.blocks), 1.0)
         share = (np.cumsum(self.weights) - 0.5 * self.weights) / total
         return float(np.interp(wanted, share, self.scores))
