@@ -21,6 +21,7 @@ _PUBLIC = {
     # fitters
     "Law": "scalekit.fitters",
     "Parameter": "scalekit.fitters",
+    "PowerLawRegressor": "scalekit.fitters.sklearn_api",
     "choose_law": "scalekit.fitters",
     "fit": "scalekit.fitters",
     "fit_many": "scalekit.fitters",

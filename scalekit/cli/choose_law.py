@@ -10,6 +10,8 @@ from scalekit.cli.common import Columns, Json, Level, Output, Seed, deliver, han
 from scalekit.cli.fit import Along, At, Runs, table_of_scales
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scalekit.tables import RunTable
 
 Laws = Annotated[
@@ -20,7 +22,10 @@ Horizon = Annotated[
     float, typer.Option(help="How many times larger than the runs seen the roll-outs forecast.")
 ]
 Weights = Annotated[str | None, typer.Option(help="Column of weights, or 'noise'.")]
-Where = Annotated[str | None, typer.Option(help="Keep only rows with column=value,...")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Keep only these rows: recipe=cosine, tokens>=400k. May be repeated."),
+]
 
 
 @handled
@@ -72,12 +77,9 @@ def heldout(
     deliver(found, as_json, output)
 
 
-def read_table(runs: object, columns: str | None, where: str | None) -> RunTable:
+def read_table(runs: Path, columns: str | None, where: list[str] | None) -> RunTable:
     """Return the runs of a file, with only the rows that `where` keeps."""
     from scalekit.data import read_runs
 
     roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-    table = read_runs(str(runs), quiet=False, last_step=False, **roles)
-    for column, value in parse_pairs(where, "--where").items():
-        table = table.select(column, value)
-    return table
+    return read_runs(runs, quiet=False, last_step=False, **roles).where(*where or ())
