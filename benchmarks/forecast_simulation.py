@@ -72,7 +72,7 @@ def judge(count: int, world: str, rng: np.random.Generator) -> dict[str, float]:
     found = dict.fromkeys(("exponent", "mean", "optimum", "run", "width", "warned"), np.nan)
     law = "chinchilla" if count > 5 else "chinchilla_tied"
     try:
-        fit = sk.fit(runs, law=law, resamples=200, rng=rng)
+        fit = sk.fit(runs, law=law, resamples=100, rng=rng)
         interval = fit.interval("alpha")
         # only a law with the true exponents can cover them: tied ones are judged by their mean
         truth = TRUTH["alpha"] if count > 5 else (TRUTH["alpha"] + TRUTH["beta"]) / 2

@@ -130,6 +130,7 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
+    notes = (*table.notes, *_selection_notes([part["loss"].to_numpy(float) for part in parts]))
     return Study(tuple(by), keys, along, size, members, reference, notes, table.provenance)
 
 
