@@ -51,7 +51,9 @@ def study(count: int, world: str, rng: np.random.Generator) -> tuple[pd.DataFram
     ahead = pd.DataFrame({"params": [np.sqrt(BEYOND * 1e20 / 120)], "flops": [BEYOND * 1e20]})
     ahead["tokens"] = ahead["flops"] / 6 / ahead["params"]
     for frame in (table, ahead):
-        draw = rng.standard_t(2, len(frame)) if world == "heavy tails" else rng.normal(size=len(frame))
+        draw = (
+            rng.standard_t(2, len(frame)) if world == "heavy tails" else rng.normal(size=len(frame))
+        )
         clean = loss_of(frame["params"].to_numpy(), frame["tokens"].to_numpy(), world)
         frame["loss"] = clean * np.exp(NOISE * draw)
         frame["clean"] = clean
@@ -68,7 +70,10 @@ def optimum(values: pd.DataFrame, flops: float) -> np.ndarray:
 def judge(count: int, world: str, rng: np.random.Generator) -> dict[str, float]:
     """Return what held in one simulated study."""
     table, ahead = study(count, world, rng)
-    runs, target = table[["params", "tokens", "flops", "loss"]], ahead[["params", "tokens", "flops"]]
+    runs, target = (
+        table[["params", "tokens", "flops", "loss"]],
+        ahead[["params", "tokens", "flops"]],
+    )
     found = dict.fromkeys(("exponent", "mean", "optimum", "run", "width", "warned"), np.nan)
     law = "chinchilla" if count > 5 else "chinchilla_tied"
     try:
@@ -106,8 +111,18 @@ def main() -> None:
         for count in SIZES:
             cell = pd.DataFrame([judge(count, world, rng) for _ in range(options.studies)])
             mean = cell.astype(float).mean()
-            rows.append({"world": world, "configurations": count, **mean, "refused": cell["run"].isna().mean()})
-            print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
+            rows.append(
+                {
+                    "world": world,
+                    "configurations": count,
+                    **mean,
+                    "refused": cell["run"].isna().mean(),
+                }
+            )
+            print(
+                pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1),
+                flush=True,
+            )
     print("\nnominal 95%; Monte-Carlo error of a coverage of .95 with 60 studies: .028")
 
 

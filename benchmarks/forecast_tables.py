@@ -104,8 +104,14 @@ def five_points() -> None:
     )
     shared = share(law, members, [])
     every = {"alone": [], "shared": []}
-    print("\nP7 Gadre: five points a data set, relative error of the prediction (theirs in brackets)")
-    theirs = {"c4_original": "(.78 1.50 4.30)", "rpj": "(.71 .73)", "rw_original": "(.56 .005 1.62)"}
+    print(
+        "\nP7 Gadre: five points a data set, relative error of the prediction (theirs in brackets)"
+    )
+    theirs = {
+        "c4_original": "(.78 1.50 4.30)",
+        "rpj": "(.71 .73)",
+        "rw_original": "(.56 .005 1.62)",
+    }
     for k, (name, table) in enumerate(tables.items()):
         rest = table[~_is_one_of_the_five(table)]
         alone = sk.fit(few[name], law="gadre", objective="squares", interval="none", resamples=0)
@@ -117,7 +123,9 @@ def five_points() -> None:
             every[how] += list(error)
             large = error[(rest["params"] > 5e8).to_numpy()]
             shown = "  ".join(f"{value:.3%}" for value in large)
-            print(f"  {name:<12} {how:<7} large runs {shown}  {theirs[name]}  all {error.mean():.3%}")
+            print(
+                f"  {name:<12} {how:<7} large runs {shown}  {theirs[name]}  all {error.mean():.3%}"
+            )
     for how, errors in every.items():
         print(f"  {len(errors)} held-out runs, {how}: mean {np.mean(errors):.3%} (theirs 1.808%), "
               f"largest {np.max(errors):.2%}")  # fmt: skip

@@ -122,6 +122,19 @@ def test_far_forecasts_are_wider_and_say_so(choice: sk.fitters.Choice) -> None:
     assert "beyond_roll_outs" in [note.code for note in found.notes]
 
 
+def test_a_fit_gives_the_intervals_of_its_own_roll_outs() -> None:
+    fit = sk.fit(isoflops(np.random.default_rng(0)), law="chinchilla_tied", resamples=50)
+    plain, rolled = (
+        fit.predict(params=1e10, tokens=2e11, interval=kind)
+        for kind in ("parameters", "observation")
+    )
+    assert plain.table["predicted"][0] == rolled.table["predicted"][0]
+    assert rolled.table["obs_lower"][0] < plain.table["obs_lower"][0]
+    assert "roll-out" in rolled.method
+    with pytest.raises(InputError, match="'observation'"):
+        fit.predict(params=1e10, tokens=2e11, interval="obs")
+
+
 def test_few_roll_outs_are_told(choice: sk.fitters.Choice) -> None:
     assert "few_roll_outs" in [note.code for note in choice.notes]
 

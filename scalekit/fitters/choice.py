@@ -32,6 +32,8 @@ from scalekit.tables import RunTable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from scalekit.fitters.fitted import Fit
+
 ONE_SCALE = ("power", "power_constant", "shifted_power", "m3", "lcdb_mmf4", "bnsl1")
 TRIMMINGS = (0.0, 0.4)
 HORIZON = 4.0
@@ -263,6 +265,36 @@ def choose_law(
         level,
         notes,
         Provenance(**{**vars(study.provenance), "seed": seed_of(rng)}),
+    )
+
+
+def with_roll_out_intervals(fit: Fit, prediction: Prediction) -> Prediction:
+    """Return `prediction` with the intervals that roll-outs of the fit's law on its runs give."""
+    names = list(fit.law.scales)
+    runs = pd.DataFrame({**fit.scales, "loss": fit.loss, "weight": fit.weights})
+    along = (
+        names[0]
+        if len(names) == 1
+        else "flops"
+        if {"params", "tokens"} <= set(names)
+        else names[-1]
+    )
+    judged = choose_law(runs, [fit.law], along=along, trimmings=(0.0,), weights="weight",
+                        confidence_level=fit.confidence_level)  # fmt: skip
+    found = judged.predict(prediction.table[names], confidence_level=prediction.confidence_level)
+    table, columns = prediction.table.copy(), ["ci_lower", "ci_upper", "obs_lower", "obs_upper"]
+    # widths are relative: they are laid about the fit's own centre
+    ratio = table["predicted"] / found.table["predicted"]
+    for name in columns:
+        table[name] = found.table[name] * ratio
+    notes = (*found.notes, *(note for note in judged.notes if note.code == "few_roll_outs"))
+    return Prediction(
+        table,
+        prediction.law,
+        prediction.confidence_level,
+        found.method,
+        notes,
+        prediction.provenance,
     )
 
 

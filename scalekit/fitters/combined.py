@@ -164,9 +164,7 @@ def combine(
     )
 
 
-def furthest_origins(
-    study: Study, horizon: float, fewest_rows: int
-) -> tuple[np.ndarray, float]:
+def furthest_origins(study: Study, horizon: float, fewest_rows: int) -> tuple[np.ndarray, float]:
     """Return origins for `horizon`, or for the nearest shorter one that the runs allow, and it."""
     try:
         return set_origins(study, horizon, fewest_rows), horizon

@@ -62,25 +62,27 @@ def set_origins(
     The first lies one horizon below each curve's largest size, the others at half steps of the
     horizon (quarter steps, where there is one curve only) below it, down to the square of the
     horizon. A curve is left out (NaN) where it has fewer than `fewest_rows` different rows, or
-    four different sizes, below an origin. Raises InputError where no origin is left.
+    four different sizes (two, for laws of several scales), below an origin. Raises InputError where no origin is left.
     """
     if not (np.isfinite(horizon) and horizon > 1):
         raise InputError(f"horizon must be a factor above 1, such as 2 or 10; got {horizon}.")
     steps = 2 if len(study) > 1 else 4
+    # on a grid of two scales, two budgets already tell both apart
+    fewest_sizes = FEWEST_SIZES if len(study.members.scales) == 1 else 2
     found: list[np.ndarray] = []
     last = np.full(len(study), -1)
     for step in range(steps + 1):
         origins = study.largest * horizon ** (-1 - step / steps)
         seen, sizes = _seen(study, origins)
         beyond = (study.present & (study.size > origins[:, None])).any(axis=1)
-        usable = (seen >= fewest_rows) & (sizes >= FEWEST_SIZES) & beyond & (seen != last)
+        usable = (seen >= fewest_rows) & (sizes >= fewest_sizes) & beyond & (seen != last)
         last = seen
         if usable.mean() >= 0.3 and len(found) < most:
             found.append(np.where(usable, origins, np.nan))
     if not found:
         raise InputError(
             f"No origin is left for a roll-out over a factor of {horizon:g} in {study.along}: at "
-            f"least {fewest_rows} rows of {FEWEST_SIZES} different sizes must lie below it. Give a "
+            f"least {fewest_rows} rows of {fewest_sizes} different sizes must lie below it. Give a "
             "smaller horizon, or more small runs."
         )
     return np.stack(found)
