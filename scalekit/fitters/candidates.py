@@ -18,7 +18,7 @@ UNKNOWN = 0.5  # deviation of log loss above which a parameter doubt says no mor
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to forecast: `law`, without the share `trimmed` of the smallest rows, `shared` or not."""
+    """One way to forecast: `law`, without a share of the smallest rows, `shared` or alone."""
 
     law: Law
     trimmed: float = 0.0

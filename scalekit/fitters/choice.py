@@ -158,10 +158,12 @@ class Choice(Result):
         found = self.combination
         factor = np.exp(found.past.distance.max())
         lines = [
-            f"{len(self.loss)} rows of {self.provenance.source}; {found.calibration.blocks} roll-outs "
+            f"{len(self.loss)} rows of {self.provenance.source}; {found.calibration.blocks} "
+            "roll-outs "
             f"along {self.along}, up to {factor:.3g} times beyond",
             describe_scores(self.to_frame()),
-            f"  combination of all: error {found.combined_error():.2%} of the loss on the roll-outs "
+            f"  combination of all: error {found.combined_error():.2%} of the loss on the "
+            "roll-outs "
             "that its weights were chosen on",
         ]
         if self.asked is not None:
@@ -368,7 +370,8 @@ def _rival_notes(found: Combination) -> list[Note]:
         Note(
             "no_single_law",
             "info",
-            f"{len(close)} candidates forecast about as well as the best ({best['candidate']}, best "
-            f"in {best['probability']:.0%} of redrawn roll-outs): use the combination, not one law.",
+            f"{len(close)} candidates forecast about as well as the best ({best['candidate']}, "
+            f"best in {best['probability']:.0%} of redrawn roll-outs): use the combination, not "
+            "one law.",
         )
     ]

@@ -116,7 +116,7 @@ class Combination:
                 "error" if asked > 3 * reached else "warning",
                 f"The forecast reaches {np.exp(asked):.3g} times the largest size; the roll-outs "
                 f"were judged over {np.exp(reached):.3g} times only. The interval is drawn on "
-                "linearly in log distance, which no roll-out has tested; a break would not be seen.",
+                "linearly in log distance, which no roll-out has tested; a break is not seen.",
             )
         heavy = self.weights >= WEIGHTY
         ends = ahead.centre[:, heavy]
@@ -131,8 +131,9 @@ class Combination:
             yield Note(
                 "depends_on_form",
                 "warning",
-                f"The forms disagree: {self.names[worst]} says {np.exp(ahead.centre[far, worst]):.4g} "
-                f"where the combination says {np.exp(middle[far]):.4g}, outside its 95% interval. A "
+                f"The forms disagree: {self.names[worst]} says "
+                f"{np.exp(ahead.centre[far, worst]):.4g} where the combination says "
+                f"{np.exp(middle[far]):.4g}, outside its 95% interval. A "
                 "decision that hangs on this needs a run in between.",
             )
 

@@ -36,7 +36,8 @@ def plot_fan(choice: Choice, ax: Axes | None = None) -> Axes:
     for level, shade in FAN:
         found = choice.predict(ahead, confidence_level=level).table
         ax.fill_between(
-            ahead[choice.along], found["obs_lower"], found["obs_upper"], color=BLUE, alpha=shade, lw=0,
+            ahead[choice.along], found["obs_lower"], found["obs_upper"], color=BLUE,
+            alpha=shade, lw=0,
             label=f"one run, {level:.0%}",
         )  # fmt: skip
     ax.plot(ahead[choice.along], found["predicted"], color=BLUE, lw=1.5, label="combination")
@@ -72,7 +73,8 @@ def _draw_origins(choice: Choice, ax: Axes) -> None:
         ax.axvline(sizes[rows[0]], color=colour, lw=0.6, ls=":", zorder=0)
         if len(choice.scales) == 1:
             ax.plot(at, np.exp(centre[rows]), color=colour, lw=1, zorder=3,
-                    label="earlier forecasts, 95%" if number == past.origin.min() else None)  # fmt: skip
+                    label="earlier forecasts, 95%" if number == past.origin.min() else None,
+                    )  # fmt: skip
             ax.fill_between(at, np.exp((centre - reach)[rows]), np.exp((centre + reach)[rows]),
                             color=colour, alpha=0.12, lw=0)  # fmt: skip
         elif number == past.origin.min():
@@ -143,7 +145,8 @@ def plot_roll_out(found: RollOut, ax: Axes | None = None) -> Axes:
     for name in found.scores["candidate"].head(MOST_CANDIDATES):
         part = table[table["candidate"] == name]
         ax.plot(part["factor"], 100 * part["error"], "o-", ms=3, lw=1.2, label=name)
-    ax.set(xscale="log", yscale="log", xlabel=f"times larger in {axis_label(found.along)} than the largest run fitted",
+    ax.set(xscale="log", yscale="log",
+           xlabel=f"times larger in {axis_label(found.along)} than the largest run fitted",
            ylabel="error of the forecast, % of the loss")  # fmt: skip
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)

@@ -64,7 +64,7 @@ class RollOut(Result):
     def summary(self) -> str:
         """Return the candidates, best first, and their errors near and far."""
         origins = ", ".join(format_quantity(o) for o in sorted(self.table["origin"].unique())[:8])
-        far = self.by_distance().pivot(index="candidate", columns="factor", values="error")
+        far = self.by_distance().pivot_table("error", "candidate", "factor")
         heads = "".join(f"{f'to {factor:.2g}x':>10}" for factor in far)
         lines = [
             f"{self.provenance.source}: forecasts along {self.along}, up to {self.horizon:g} times "
@@ -130,7 +130,8 @@ def roll_out(
 
     >>> import numpy as np
     >>> flops = np.geomspace(1e16, 1e20, 20)
-    >>> out = roll_out({"flops": flops, "loss": 1.7 + 80 * flops**-0.09}, ["power", "power_constant"])
+    >>> runs = {"flops": flops, "loss": 1.7 + 80 * flops**-0.09}
+    >>> out = roll_out(runs, ["power", "power_constant"])
     >>> out.scores["candidate"][0]
     'power_constant'
     """

@@ -118,7 +118,8 @@ class ManyFits(Result):
         for name in [*self.by, *self.scales]:
             if name not in asked:
                 raise ColumnNotFoundError(
-                    f"To predict, the column '{name}' is needed. {did_you_mean(name, map(str, asked))}"
+                    f"To predict, the column '{name}' is needed. "
+                    f"{did_you_mean(name, map(str, asked))}"
                 )
         known = {
             tuple(row): k for k, row in enumerate(self.keys[list(self.by)].itertuples(index=False))
@@ -193,8 +194,8 @@ class ManyFits(Result):
             of = f" of {name}" if name else ""
             lines += [
                 "",
-                f"{len(found.largest)} curves{of}, judged on {found.calibration.blocks} roll-outs over a factor "
-                f"of {found.horizon:g} in {self.along}; combined error "
+                f"{len(found.largest)} curves{of}, judged on {found.calibration.blocks} roll-outs "
+                f"over a factor of {found.horizon:g} in {self.along}; combined error "
                 f"{found.combined_error():.2%} of the loss",
                 describe_scores(found.scores()),
             ]

@@ -46,7 +46,8 @@ class Calibration:
         """Return how many widths an interval of this level reaches to either side.
 
         With many blocks the conformal quantile of the roll-out scores; with few, Student's,
-        scaled to the scores' root mean square; its degrees of freedom are the blocks and those of the prior.
+        scaled to the scores' root mean square; its degrees of freedom are the blocks and
+        those that the prior counts as.
         """
         total = float(self.weights.sum())
         if self.blocks < MANY_BLOCKS:

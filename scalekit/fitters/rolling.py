@@ -62,7 +62,8 @@ def set_origins(
     The first lies one horizon below each curve's largest size, the others at half steps of the
     horizon (quarter steps, where there is one curve only) below it, down to the square of the
     horizon. A curve is left out (NaN) where it has fewer than `fewest_rows` different rows, or
-    four different sizes (two, for laws of several scales), below an origin. Raises InputError where no origin is left.
+    four different sizes (two, for laws of several scales), below an origin. Raises
+    InputError where no origin is left.
     """
     if not (np.isfinite(horizon) and horizon > 1):
         raise InputError(f"horizon must be a factor above 1, such as 2 or 10; got {horizon}.")

@@ -47,7 +47,8 @@ def in_logs(law: Law) -> Law:
     Effects of groups are then factors, and a constant can be small without ever being exactly 0.
     """
     moved = [
-        p if p.log or p.lower < 0 else replace(p, log=True, start=(max(p.start[0], 0.02), p.start[1]))
+        p if p.log or p.lower < 0
+        else replace(p, log=True, start=(max(p.start[0], 0.02), p.start[1]))
         for p in law.parameters
     ]  # fmt: skip
     return replace(law, parameters=tuple(moved))

@@ -108,8 +108,8 @@ def make_study(
     kept = table.frame.sort_values(along, kind="stable")
     if (kept["loss"] <= 0).any():
         raise InputError(
-            f"{source}: {int((kept['loss'] <= 0).sum())} rows have a loss of zero or less. Forecasts "
-            "work on log loss; give a positive loss (an error rate, a cross-entropy)."
+            f"{source}: {int((kept['loss'] <= 0).sum())} rows have a loss of zero or less. "
+            "Forecasts work on log loss; give a positive loss (an error rate, a cross-entropy)."
         )
     reference = {name: float(np.exp(np.log(kept[name]).mean())) for name in scales}
     groups = list(kept.groupby(list(by), sort=False, observed=True)) if by else [((), kept)]
@@ -142,8 +142,8 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
             Note(
                 "running_best",
                 "warning",
-                f"In {never} of {len(long)} curves the loss never rises: the rows look like the best "
-                "so far, or smoothed. The noise of single evaluations cannot be seen in them; "
+                f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
+                "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
                 "intervals hold for further rows chosen in the same way, not for raw ones.",
             )
         ]
