@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.fitters.choice import HORIZON, TRIMMINGS, candidates_for
 from scalekit.fitters.combined import furthest_origins
+from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
 from scalekit.fitters.laws import Law
 from scalekit.fitters.rolling import roll, to_frame
 from scalekit.fitters.stacking import block_scores
