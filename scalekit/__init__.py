@@ -28,6 +28,18 @@ _PUBLIC = {
     "roll_out": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+    # evals
+    "benchmark_variance": "scalekit.evals",
+    "compare_models": "scalekit.evals",
+    "example_evals": "scalekit.evals",
+    "noise_weights": "scalekit.evals",
+    "power": "scalekit.evals",
+    "read_evals": "scalekit.evals",
+    "signal": "scalekit.evals",
+    # selectors
+    "distance": "scalekit.selectors.transport",
+    "mixture_transport": "scalekit.selectors.transport",
+    "project": "scalekit.selectors.mixtures.projection",
 }
 
 __all__ = ["__version__", *_PUBLIC]

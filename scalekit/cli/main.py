@@ -17,6 +17,13 @@ COMMANDS = {
     "heldout": ("choose_law", "heldout"),
     "laws": ("laws", "laws"),
     "demo": ("demo", "demo"),
+    "variance": ("variance", "variance"),
+    "compare-models": ("compare_models", "compare_models"),
+    "power": ("power", "power"),
+    "signal": ("signal_to_noise", "signal"),
+    "distance": ("distance", "distance"),
+    "transport": ("transport", "transport"),
+    "project": ("project", "project"),
 }
 
 
