@@ -22,7 +22,10 @@ _PUBLIC = {
     "Law": "scalekit.fitters",
     "Parameter": "scalekit.fitters",
     "PowerLawRegressor": "scalekit.fitters.sklearn_api",
+    "choose_law": "scalekit.fitters",
     "fit": "scalekit.fitters",
+    "fit_many": "scalekit.fitters",
+    "roll_out": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
     # evals

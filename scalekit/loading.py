@@ -10,9 +10,12 @@ from scalekit.results import Result, read_saved
 
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
+    "choice": ("scalekit.fitters.choice", "Choice"),
     "fit": ("scalekit.fitters.fitted", "Fit"),
+    "many_fits": ("scalekit.fitters.many", "ManyFits"),
     "prediction": ("scalekit.fitters.prediction", "Prediction"),
     "profile": ("scalekit.fitters.profiles", "Profile"),
+    "roll_out": ("scalekit.fitters.heldout", "RollOut"),
     "runs": ("scalekit.tables", "RunTable"),
     "evals": ("scalekit.evals.table", "Evals"),
     "benchmark_variance": ("scalekit.evals.variance", "BenchmarkVariance"),

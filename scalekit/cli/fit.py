@@ -61,6 +61,12 @@ def fit(
         str, typer.Option(help="auto, pairs, cluster, wild, delta or none.")
     ] = "auto",
     resamples: Resamples = 1000,
+    combine: Annotated[
+        bool,
+        typer.Option(
+            "--combine", help="Forecast with several laws, weighted by roll-outs, not with one."
+        ),
+    ] = False,
     level: Level = 0.95,
     seed: Seed = 0,
     columns: Columns = None,
@@ -74,6 +80,15 @@ def fit(
     roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
     table = read_runs(runs, quiet=False, last_step=False, **roles)
     table = table.where(*where or ())
+    if combine:
+        from scalekit.fitters import choose_law
+
+        chosen = choose_law(
+            table, [law] if law else None, along=along, weights=weights, confidence_level=level,
+            rng=seed,
+        )  # fmt: skip
+        deliver(chosen.with_predictions(table_of_scales(at)) if at else chosen, as_json, output)
+        return
     found = fit_law(
         table,
         law,

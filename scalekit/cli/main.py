@@ -13,6 +13,8 @@ COMMANDS = {
     "read": ("read", "read"),
     "fit": ("fit", "fit"),
     "predict": ("predict", "predict"),
+    "choose-law": ("choose_law", "choose_law"),
+    "heldout": ("choose_law", "heldout"),
     "laws": ("laws", "laws"),
     "demo": ("demo", "demo"),
     "variance": ("variance", "variance"),

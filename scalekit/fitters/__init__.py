@@ -11,7 +11,13 @@ _PUBLIC = {
     "Objective": "objectives",
     "Parameter": "model",
     "as_law": "laws",
+    "Choice": "choice",
+    "ManyFits": "many",
+    "RollOut": "heldout",
+    "choose_law": "choice",
     "fit": "fitting",
+    "fit_many": "many",
+    "roll_out": "heldout",
 }
 
 __all__ = list(_PUBLIC)

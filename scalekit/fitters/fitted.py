@@ -147,16 +147,30 @@ class Fit(Result):
         at: pd.DataFrame | None = None,
         *,
         confidence_level: float | None = None,
+        interval: str = "parameters",
         **scales: Any,
     ) -> Prediction:
         """Return the loss at scales, with the intervals of the mean and of one new run.
 
         Give a table with the law's scales as columns, or the scales as keywords, which broadcast
         (`fit.predict(params=70e9, tokens=[1.4e12, 3e12])`); of params, tokens and flops one may
-        be left out and follows from C = 6ND. Raises ColumnNotFoundError where a scale is missing.
+        be left out and follows from C = 6ND. With interval="observation" both intervals are those
+        of roll-outs of this law on these runs: what its forecasts were worth from earlier on,
+        instead of what the parameters alone leave open. Raises ColumnNotFoundError where a scale
+        is missing, InputError where there are too few runs for a roll-out.
         """
         level = check_level(self.confidence_level if confidence_level is None else confidence_level)
-        return predict(self, asked_scales(self, at, scales), level)
+        found = predict(self, asked_scales(self, at, scales), level)
+        if interval == "observation":
+            from scalekit.fitters.choice import with_roll_out_intervals
+
+            return with_roll_out_intervals(self, found)
+        if interval != "parameters":
+            raise InputError(
+                f"There is no interval '{interval}'. Say 'parameters' (the fit's own draws) or "
+                "'observation' (errors of roll-outs)."
+            )
+        return found
 
     def profile(self, name: str, points: int = 41) -> Profile:
         """Return the profile of the objective over one parameter: the others refitted at each."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.axes import BLUE, GREY, ORANGE, axis_label, new_axes, plain_ticks
-from scalekit.units import format_quantity
+from scalekit.fitters.prediction import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,7 +159,7 @@ def plot_prediction(prediction: Prediction, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     ax.plot(table["predicted"], places, "o", color="black", ms=4, label="predicted")
     names = [
-        ", ".join(f"{scale} {format_quantity(row[scale])}" for scale in scales)
+        ", ".join(f"{scale} {shown(row[scale])}" for scale in scales)
         for row in table.to_dict("records")
     ]
     ax.set_yticks(places, names)

@@ -70,7 +70,7 @@ class Prediction(Result):
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Prediction:
         """Return the prediction that `save` wrote."""
         table = pd.DataFrame(values["predictions"])
-        numbers = [c for c in table if c not in ("domain",)]
+        numbers = [c for c in table if not pd.api.types.is_string_dtype(table[c])]
         return cls(
             table.astype(dict.fromkeys(numbers, float)),
             values["law"],
@@ -92,7 +92,7 @@ def describe_predictions(table: pd.DataFrame, confidence_level: float) -> str:
     scales = [column for column in table if column not in COLUMNS]
     lines = []
     for row in table.to_dict("records"):
-        at = ", ".join(f"{scale} {format_quantity(row[scale])}" for scale in scales)
+        at = ", ".join(f"{scale} {shown(row[scale])}" for scale in scales)
         text = f"loss at {at}: {row['predicted']:.5g}"
         if np.isfinite(row["ci_lower"]):
             text += (
@@ -113,6 +113,11 @@ class HasLaw(Protocol):
     def law(self) -> Law:
         """The law."""
         ...
+
+
+def shown(value: object) -> str:
+    """Return a scale, or the name of a curve, as text."""
+    return value if isinstance(value, str) else format_quantity(float(value))  # type: ignore[arg-type]
 
 
 def asked_scales(fit: HasLaw, at: pd.DataFrame | None, scales: Mapping[str, Any]) -> pd.DataFrame:

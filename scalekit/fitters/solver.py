@@ -22,6 +22,28 @@ RIDGE = 1e-14  # relative, so that a direction without any information does not 
 
 
 @dataclass(frozen=True)
+class Prior:
+    """A normal prior on the parameters, in the solver's coordinates and the objective's units.
+
+    `mean` has shape (batch, parameters), `precision` (batch, parameters, parameters); half the
+    square of the distance in this precision is added to the objective of each member.
+    """
+
+    mean: np.ndarray
+    precision: np.ndarray
+
+    def part(self, members: np.ndarray | slice) -> Prior:
+        """Return the prior of some members of the batch."""
+        return Prior(self.mean[members], self.precision[members])
+
+    def pull(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the prior's part of the objective, and its gradient."""
+        distance = theta - self.mean
+        gradient = np.einsum("bij,bj->bi", self.precision, distance)
+        return 0.5 * (gradient * distance).sum(axis=1), gradient
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is made small: `objective` of a law's residuals on weighted rows.
 
@@ -36,6 +58,7 @@ class Problem:
     objective: Objective
     lower: np.ndarray
     upper: np.ndarray
+    prior: Prior | None = None
 
     @classmethod
     def of(cls, model: Model, scales: Scales, target: np.ndarray, objective: Objective) -> Problem:
@@ -59,6 +82,7 @@ class Problem:
             self.objective,
             bound(self.lower),
             bound(self.upper),
+            self.prior and self.prior.part(members),
         )
 
     def residual(self, theta: np.ndarray) -> np.ndarray:
@@ -116,6 +140,8 @@ def evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np.nda
         with np.errstate(all="ignore"):
             rho = problem.objective.rho(part.residual(theta[members]))
             total[members] += (_cut(weights, members, rows) * rho).sum(axis=1)
+    if problem.prior is not None:
+        total += problem.prior.pull(theta)[0]
     return np.where(np.isnan(total), np.inf, total)
 
 
@@ -155,6 +181,11 @@ def local_model(
             gradients[part, k] = -(pull * entry)[0]
     total = _local(problem, batch, np.broadcast_to(weights, (1, rows)))
     return float(total.value[0]), gradients, total.hessian[0]
+
+
+def local_models(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the majorising curvature of the objective at each member's parameters."""
+    return _local(problem, theta, weights).curvature
 
 
 def solve(
@@ -237,6 +268,12 @@ def _local(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> _Local:
         found = _local_rows(part, theta[members], _cut(weights, members, rows))
         for mine, theirs in zip(vars(total).values(), vars(found).values(), strict=True):
             mine[members] += theirs
+    if problem.prior is not None:
+        value, slope = problem.prior.pull(theta)
+        total.value += value
+        total.gradient += slope
+        total.hessian += problem.prior.precision
+        total.curvature += problem.prior.precision
     bad = ~np.isfinite(total.value) | ~np.isfinite(total.gradient).all(axis=1)
     total.value[bad] = np.inf
     return total

@@ -1,0 +1,321 @@
+"""Which law? Not one winner but a combination, weighted by roll-outs: `choose_law(runs)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from scalekit.fitters.candidates import Fitted
+from scalekit.fitters.combined import (
+    Combination,
+    combination_arrays,
+    combination_from,
+    combination_values,
+    combine,
+)
+from scalekit.fitters.fitted import check_level
+from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
+from scalekit.fitters.laws import Law
+from scalekit.fitters.many import describe_scores, size_of
+from scalekit.fitters.model import to_natural
+from scalekit.fitters.prediction import Prediction, asked_scales, describe_predictions
+from scalekit.fitters.study import Study, choose_along, make_study
+from scalekit.notes import Note
+from scalekit.results import Provenance, Result, with_notes
+from scalekit.seeds import RandomState, as_generator, seed_of
+from scalekit.tables import RunTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from scalekit.fitters.fitted import Fit
+
+CLOSE = 0.5  # of the roll-out error: candidates this much worse still count as rivals
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Choice(Result):
+    """Laws judged by roll-outs, and their combination.
+
+    `combination` forecasts; `criteria` is a table of information criteria, one row an untrimmed
+    law. `size`, `loss` and `scales` are the runs; `asked` a table of predictions.
+    """
+
+    combination: Combination
+    criteria: pd.DataFrame
+    along: str
+    scales: Mapping[str, np.ndarray]
+    size: np.ndarray
+    loss: np.ndarray
+    confidence_level: float
+    notes: tuple[Note, ...]
+    provenance: Provenance
+    asked: pd.DataFrame | None = None
+    kind: ClassVar[str] = "choice"
+
+    @property
+    def law(self) -> Law:
+        """The law that weighs most in the combination."""
+        return self.combination.fits[int(self.combination.weights.argmax())].candidate.law
+
+    @property
+    def weights(self) -> pd.Series:
+        """The weight of each candidate, by name."""
+        return pd.Series(self.combination.weights, index=self.combination.names)
+
+    @property
+    def params(self) -> pd.DataFrame:
+        """The parameters of every candidate at the full data, one row a parameter."""
+        rows = [
+            (fit.candidate.name, name, value)
+            for fit in self.combination.fits
+            for name, value in zip(fit.law.names, self._natural(fit), strict=True)
+        ]
+        return pd.DataFrame(rows, columns=["candidate", "parameter", "estimate"])
+
+    def _natural(self, fit: Fitted) -> np.ndarray:
+        return to_natural(fit.theta[0], fit.law.parameters)
+
+    def predict(
+        self,
+        at: pd.DataFrame | None = None,
+        *,
+        confidence_level: float | None = None,
+        **scales: Any,
+    ) -> Prediction:
+        """Return the combined loss at scales, with the intervals of the mean and of one new run.
+
+        Give scales as in `Fit.predict`. The widths are those of roll-out errors at the same log
+        distance. Raises ColumnNotFoundError where a scale is missing.
+        """
+        level = check_level(self.confidence_level if confidence_level is None else confidence_level)
+        asked = asked_scales(self, at, scales)
+        ahead = self.combination.ahead(
+            np.zeros(len(asked), dtype=int),
+            {name: asked[name].to_numpy(float) for name in self.law.scales},
+            size_of(asked, self.along),
+        )
+        table = pd.concat([asked, self.combination.intervals(ahead, level)], axis=1)
+        table["domain"] = np.where(ahead.distance > 0, "extrapolation", "interpolation")
+        table["extrapolation"] = ahead.distance / np.log(10)
+        blocks = self.combination.calibration.blocks
+        return Prediction(
+            table,
+            f"combination of {int((self.combination.weights > 0.005).sum())} forms",
+            level,
+            f"roll-out errors at {blocks} origins",
+            tuple(self.combination.notes(ahead)),
+            self.provenance,
+        )
+
+    def with_predictions(self, at: pd.DataFrame | None = None, **scales: Any) -> Choice:
+        """Return the choice with predictions at these scales in its summary and JSON."""
+        found = self.predict(at, **scales)
+        return Choice(**{**vars(self), "asked": found.table, "notes": (*self.notes, *found.notes)})
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a candidate: weight, probability, roll-out errors, AIC and BIC."""
+        return self.combination.scores().merge(self.criteria, on="candidate", how="left")
+
+    def summary(self) -> str:
+        """Return the table of candidates, what the combination is worth, and the notes."""
+        found = self.combination
+        factor = np.exp(found.past.distance.max())
+        lines = [
+            f"{len(self.loss)} rows of {self.provenance.source}; {found.calibration.blocks} "
+            "roll-outs "
+            f"along {self.along}, up to {factor:.3g} times beyond",
+            describe_scores(self.to_frame()),
+            f"  combination of all: error {found.combined_error():.2%} of the loss on the "
+            "roll-outs "
+            "that its weights were chosen on",
+        ]
+        if self.asked is not None:
+            lines += ["", describe_predictions(self.asked, self.confidence_level)]
+        return with_notes("\n".join(lines), self.notes)
+
+    def payload(self) -> dict[str, Any]:
+        """Return candidates with weights, probabilities, errors and criteria."""
+        return {
+            "along": self.along,
+            "confidence_level": self.confidence_level,
+            "n_rows": len(self.loss),
+            "params": {},
+            "candidates": self.to_frame().to_dict("records"),
+            "criteria": self.criteria.to_dict("records"),
+            "combination": combination_values(self.combination),
+            "predictions": [] if self.asked is None else self.asked.to_dict("records"),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return fits, roll-outs and runs."""
+        scales = {f"scale_{name}": scale for name, scale in self.scales.items()}
+        return {
+            "size": self.size,
+            "loss": self.loss,
+            **scales,
+            **combination_arrays(self.combination),
+        }
+
+    @classmethod
+    def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Choice:
+        """Return the choice that `save` wrote."""
+        return cls(
+            combination_from(values["combination"], arrays),
+            pd.DataFrame(values["criteria"]),
+            values["along"],
+            {name[6:]: array for name, array in arrays.items() if name.startswith("scale_")},
+            arrays["size"],
+            arrays["loss"],
+            values["confidence_level"],
+            tuple(Note(**note) for note in values["notes"]),
+            Provenance.from_dict(values["provenance"]),
+            pd.DataFrame(values["predictions"]) if values["predictions"] else None,
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the forecast fan: runs, what earlier origins forecast, and the way ahead."""
+        from scalekit.fitters.forecast_plots import plot_fan
+
+        return plot_fan(self, ax)
+
+
+def choose_law(
+    runs: RunTable | pd.DataFrame | Mapping[str, Any],
+    laws: Sequence[str | Law] | None = None,
+    *,
+    along: str | None = None,
+    trimmings: Sequence[float] = TRIMMINGS,
+    horizon: float = HORIZON,
+    weights: str | None = None,
+    confidence_level: float = 0.95,
+    rng: RandomState = 0,
+) -> Choice:
+    """Judge laws by how well they forecast from the small to the large, and combine them.
+
+    From every origin, candidates are fitted to the runs below and forecast those up to `horizon`
+    times larger: each law on all runs, and without the given shares (`trimmings`) of the smallest
+    ones. Weights come from stacking, probabilities from drawing the roll-outs again, intervals
+    from the roll-out errors at the same log distance. `laws` are names, formulas or laws on the
+    same scales; the default are those of params and tokens where both are there, else laws of one
+    scale. `along` is the size along which origins lie (default: FLOPs, or the one scale).
+    `weights` names a column ("noise": standard errors, shrunk).
+
+    Raises InputError where there are too few runs for any roll-out.
+
+    >>> import numpy as np
+    >>> flops = np.geomspace(1e16, 1e20, 20)
+    >>> choice = choose_law({"flops": flops, "loss": 1.7 + 80 * flops**-0.09}, rng=0)
+    >>> choice.to_frame()["candidate"][0]
+    'power_constant'
+    """
+    level = check_level(confidence_level)
+    size = choose_along(runs, along)
+    candidates = candidates_for(runs, laws, size, trimmings)
+    scales = candidates[0].law.scales
+    study = make_study(runs, scales, size, (), weights)
+    fewest = 2 * min(len(candidate.law.parameters) for candidate in candidates)
+    found = combine(study, candidates, horizon, as_generator(rng), max(fewest, 4))
+    present = study.present[0]
+    notes = (*study.notes, *found.notes(), *_rival_notes(found), *_horizon_notes(found, horizon))
+    return Choice(
+        found,
+        information_criteria(study, found.fits),
+        size,
+        {
+            name: scale[0, present] * study.reference[name]
+            for name, scale in study.members.scales.items()
+        },
+        study.size[0, present],
+        study.members.loss[0, present],
+        level,
+        notes,
+        Provenance(**{**vars(study.provenance), "seed": seed_of(rng)}),
+    )
+
+
+def with_roll_out_intervals(fit: Fit, prediction: Prediction) -> Prediction:
+    """Return `prediction` with the intervals that roll-outs of the fit's law on its runs give."""
+    names = list(fit.law.scales)
+    runs = pd.DataFrame({**fit.scales, "loss": fit.loss, "weight": fit.weights})
+    along = (
+        names[0]
+        if len(names) == 1
+        else "flops"
+        if {"params", "tokens"} <= set(names)
+        else names[-1]
+    )
+    judged = choose_law(runs, [fit.law], along=along, trimmings=(0.0,), weights="weight",
+                        confidence_level=fit.confidence_level)  # fmt: skip
+    found = judged.predict(prediction.table[names], confidence_level=prediction.confidence_level)
+    table, columns = prediction.table.copy(), ["ci_lower", "ci_upper", "obs_lower", "obs_upper"]
+    # widths are relative: they are laid about the fit's own centre
+    ratio = table["predicted"] / found.table["predicted"]
+    for name in columns:
+        table[name] = found.table[name] * ratio
+    notes = (*found.notes, *(note for note in judged.notes if note.code == "few_roll_outs"))
+    return Prediction(
+        table,
+        prediction.law,
+        prediction.confidence_level,
+        found.method,
+        notes,
+        prediction.provenance,
+    )
+
+
+def information_criteria(study: Study, fits: Sequence[Fitted]) -> pd.DataFrame:
+    """Return AIC and BIC of each untrimmed candidate, as differences from the best.
+
+    From normal errors of log loss. They judge the fit to the runs that are there, not the way
+    beyond; they stand beside the roll-outs because people ask for them.
+    """
+    weights = study.members.weights[0]
+    present = weights > 0
+    rows = int(present.sum())
+    found = []
+    for fit in fits:
+        if fit.candidate.trimmed or fit.candidate.shared or not np.isfinite(fit.theta[0]).all():
+            continue
+        centre, _ = fit.forecast(study.members.scales)
+        error = (centre[0] - np.log(study.members.loss[0]))[present]
+        deviance = rows * np.log(max(float(np.average(error**2, weights=weights[present])), 1e-20))
+        count = len(fit.law.parameters) + 1
+        found.append((fit.candidate.name, deviance + 2 * count, deviance + np.log(rows) * count))
+    table = pd.DataFrame(found, columns=["candidate", "aic", "bic"])
+    return table.assign(
+        aic=table["aic"] - table["aic"].min(), bic=table["bic"] - table["bic"].min()
+    )
+
+
+def _horizon_notes(found: Combination, asked: float) -> list[Note]:
+    if found.horizon >= asked:
+        return []
+    return [
+        Note(
+            "shorter_horizon",
+            "warning",
+            f"The runs allow roll-outs over a factor of {found.horizon:.2g} only, not {asked:g}.",
+        )
+    ]
+
+
+def _rival_notes(found: Combination) -> list[Note]:
+    scores = found.scores()
+    best = scores.iloc[0]
+    close = scores[scores["error"] <= (1 + CLOSE) * best["error"]]
+    if len(close) < 2 or best["probability"] > 0.9:
+        return []
+    return [
+        Note(
+            "no_single_law",
+            "info",
+            f"{len(close)} candidates forecast about as well as the best ({best['candidate']}, "
+            f"best in {best['probability']:.0%} of redrawn roll-outs): use the combination, not "
+            "one law.",
+        )
+    ]

@@ -1,0 +1,208 @@
+"""A study: the curves of one table, and what each of them has seen at an origin.
+
+An origin is a scale at which one pretends to stand: rows up to it are fitted, rows beyond it are
+the future. Everything that judges a forecast (weights of forms, intervals) stands at origins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.fitters.batch import Members
+from scalekit.notes import Note
+from scalekit.results import Provenance
+from scalekit.tables import RunTable, check_runs
+
+SIZES = ("flops", "tokens", "samples", "params", "step")  # in this order, what a run table is along
+LONG = 12  # rows: a curve with noise then rises somewhere
+
+
+@dataclass(frozen=True)
+class Study:
+    """Curves side by side: arrays of shape (curves, rows), padded at weight zero.
+
+    `size` is the scale along which origins are set, `scales` all scales of the laws (in units of
+    `reference`, so that parameters of different curves compare). `keys` names each curve by the
+    columns `by`; `groups` numbers the values of each of these columns.
+    """
+
+    by: tuple[str, ...]
+    keys: pd.DataFrame
+    along: str
+    size: np.ndarray
+    members: Members
+    reference: Mapping[str, float]
+    notes: tuple[Note, ...]
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def groups(self) -> list[np.ndarray]:
+        """The number of the group of each curve, for every column that names curves."""
+        if len(self.by) < 2:
+            return []
+        return [self.keys.groupby(name, sort=False).ngroup().to_numpy() for name in self.by]
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which entries are rows of the curve, not padding."""
+        return self.members.weights > 0
+
+    @property
+    def largest(self) -> np.ndarray:
+        """The largest size of each curve."""
+        return np.where(self.present, self.size, 0.0).max(axis=1)
+
+    def part(self, curves: np.ndarray) -> Study:
+        """Return the study of some of the curves."""
+        return replace(
+            self,
+            keys=self.keys.iloc[curves].reset_index(drop=True),
+            size=self.size[curves],
+            members=self.members.part(curves),
+        )
+
+    def until(self, origins: np.ndarray) -> Members:
+        """Return what each curve has seen at its origin, an array of sizes (curves,)."""
+        weights = np.where(self.size <= origins[:, None] * (1 + 1e-12), self.members.weights, 0.0)
+        return replace(self.members, weights=weights)
+
+    def in_units(self, scales: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return scales in the units of the study."""
+        return {
+            name: np.asarray(scales[name], float) / unit for name, unit in self.reference.items()
+        }
+
+
+def make_study(
+    runs: RunTable | pd.DataFrame | Mapping[str, Any],
+    scales: Sequence[str],
+    along: str,
+    by: Sequence[str] = (),
+    weights: str | None = None,
+) -> Study:
+    """Return the curves of `runs`, one for each combination of the columns `by`.
+
+    Rows of one-scale laws are weighted by the log distance to their neighbours, so that a decade
+    counts the same however densely it was logged; a column `weight` or `noise` comes on top.
+    Raises InputError where the loss is not positive, ColumnNotFoundError where a column is missing.
+    """
+    frame, source, notes = _frame_of(runs)
+    for name in by:
+        if name not in frame:
+            raise ColumnNotFoundError(
+                f"{source} has no column '{name}'. {did_you_mean(name, map(str, frame))}"
+            )
+    if along == "flops" and along not in frame and {"params", "tokens"} <= set(frame):
+        frame = frame.assign(flops=6.0 * frame["params"] * frame["tokens"])
+    needed = list(dict.fromkeys([*scales, along]))
+    table = check_runs(frame, scales=needed, source=source, notes=notes)
+    kept = table.frame.sort_values(along, kind="stable")
+    if (kept["loss"] <= 0).any():
+        raise InputError(
+            f"{source}: {int((kept['loss'] <= 0).sum())} rows have a loss of zero or less. "
+            "Forecasts work on log loss; give a positive loss (an error rate, a cross-entropy)."
+        )
+    reference = {name: float(np.exp(np.log(kept[name]).mean())) for name in scales}
+    groups = list(kept.groupby(list(by), sort=False, observed=True)) if by else [((), kept)]
+    spaced = len(scales) == 1
+    parts = [part for _, part in groups]
+    members = Members.of(
+        [{n: part[n].to_numpy(float) / reference[n] for n in scales} for part in parts],
+        [part["loss"].to_numpy(float) for part in parts],
+        [row_weights(part, along, weights, spaced) for part in parts],
+    )
+    size = Members.of(
+        [{"size": part[along].to_numpy(float)} for part in parts],
+        [part["loss"].to_numpy(float) for part in parts],
+        [np.ones(len(part)) for part in parts],
+    ).scales["size"]
+    keys = (
+        pd.DataFrame([key for key, _ in groups], columns=list(by))
+        if by
+        else pd.DataFrame(index=[0])
+    )
+    notes = (*table.notes, *_selection_notes([part["loss"].to_numpy(float) for part in parts]))
+    return Study(tuple(by), keys, along, size, members, reference, notes, table.provenance)
+
+
+def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
+    long = [loss for loss in losses if len(loss) >= LONG]
+    never = sum(bool((np.diff(loss) <= 0).all()) for loss in long)
+    if len(losses) > 1 and never > 0.5 * len(long):
+        return [
+            Note(
+                "running_best",
+                "warning",
+                f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
+                "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
+                "intervals hold for further rows chosen in the same way, not for raw ones.",
+            )
+        ]
+    return []
+
+
+def _frame_of(
+    runs: RunTable | pd.DataFrame | Mapping[str, Any],
+) -> tuple[pd.DataFrame, str, tuple[Note, ...]]:
+    if isinstance(runs, RunTable):
+        return runs.frame, runs.provenance.source, runs.notes
+    return pd.DataFrame(runs), "the table", ()
+
+
+def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str | None) -> str:
+    """Return the scale along which origins are set: the one given, else the first there is."""
+    frame, source, _ = _frame_of(runs)
+    have = set(map(str, frame)) | ({"flops"} if {"params", "tokens"} <= set(frame) else set())
+    if along is not None:
+        if along not in have:
+            raise ColumnNotFoundError(
+                f"along='{along}' is no column. {did_you_mean(along, map(str, frame))}"
+            )
+        return along
+    found = next((name for name in SIZES if name in have), None)
+    if found is None:
+        raise ColumnNotFoundError(
+            f"{source} has no scale ({', '.join(SIZES)}). Say which column is one with along=."
+        )
+    return found
+
+
+def row_weights(part: pd.DataFrame, along: str, column: str | None, spaced: bool) -> np.ndarray:
+    """Return weights with mean one: spacing in log size, times precision, times a given column."""
+    weights = np.ones(len(part))
+    logs = np.log(part[along].to_numpy(float))
+    if spaced and len(part) > 2:
+        gaps = np.gradient(logs)
+        weights = np.maximum(gaps, 1e-3 * max(gaps.mean(), 1e-12))
+    if column is not None:
+        values = part[column].to_numpy(float)
+        weights = weights * (
+            shrunk_precision(values / part["loss"].to_numpy(float)) if column == "noise" else values
+        )
+    return weights / weights.mean() if weights.mean() > 0 else np.ones(len(part))
+
+
+def shrunk_precision(relative: np.ndarray, seeds: int = 3) -> np.ndarray:
+    """Return 1 / variance for relative standard errors, each variance shrunk to the typical one.
+
+    Standard errors from a few seeds are themselves noisy, and weights taken from them raw make
+    forecasts worse. The log variances are shrunk by the share of their scatter that is real: all
+    of it less what `seeds` seeds alone would make, the trigamma of half their degrees of freedom
+    (Smyth 2004, the moderated variance of limma).
+    """
+    from scipy.special import polygamma
+
+    logs = np.log(np.maximum(relative, 1e-12) ** 2)
+    sampling = float(polygamma(1, (seeds - 1) / 2))
+    scatter = float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0
+    real = max(scatter - sampling, 0.0) / scatter if scatter > 0 else 0.0
+    return np.asarray(np.exp(-(logs.mean() + real * (logs - logs.mean()))))

@@ -1,0 +1,265 @@
+"""Forecasts: sharing, roll-outs, combination, intervals that hold, and their notes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scalekit as sk
+from scalekit.errors import ColumnNotFoundError, InputError
+from scalekit.fitters.batch import Members, fit_members
+from scalekit.fitters.laws import as_law
+from scalekit.fitters.objectives import Objective
+from scalekit.fitters.predictive import LEVELS, Calibration, interval_score
+from scalekit.fitters.rolling import set_origins
+from scalekit.fitters.sharing import share
+from scalekit.fitters.study import make_study, shrunk_precision
+
+
+def curves(count: int, rows: int, rng: np.random.Generator, noise: float = 0.005) -> pd.DataFrame:
+    """Curves of two tasks and several models whose exponents and floors are alike."""
+    parts = []
+    for k in range(count):
+        x = np.geomspace(1e6, 1e9, rows)
+        floor, alpha = 0.3 * np.exp(0.1 * rng.normal()), 0.3 * np.exp(0.1 * rng.normal())
+        loss = (floor + 60 * x**-alpha) * np.exp(noise * rng.normal(size=rows))
+        parts.append(
+            pd.DataFrame({"task": f"t{k % 2}", "model": f"m{k}", "tokens": x, "loss": loss})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def isoflops(rng: np.random.Generator, noise: float = 0.005) -> pd.DataFrame:
+    flops = np.repeat(np.geomspace(1e18, 1e21, 10), 5)
+    params = np.sqrt(flops / 120) * np.tile(np.geomspace(0.4, 2.5, 5), 10)
+    tokens = flops / 6 / params
+    loss = 1.8 + 480 / params**0.35 + 2000 / tokens**0.37
+    loss = loss * np.exp(noise * rng.normal(size=len(flops)))
+    return pd.DataFrame({"params": params, "tokens": tokens, "flops": flops, "loss": loss})
+
+
+@pytest.fixture(scope="module")
+def choice() -> sk.fitters.Choice:
+    return sk.choose_law(isoflops(np.random.default_rng(0)), along="flops", rng=0)
+
+
+@pytest.fixture(scope="module")
+def many() -> sk.fitters.ManyFits:
+    table = curves(8, 24, np.random.default_rng(1))
+    return sk.fit_many(table, by=["task", "model"], along="tokens",
+                       laws=["power_constant", "shifted_power"], rng=0)  # fmt: skip
+
+
+def test_a_batch_of_padded_curves_gives_what_each_fit_alone_gives() -> None:
+    law, rng = as_law("power_constant"), np.random.default_rng(2)
+    lengths = (8, 15, 30)
+    xs = [np.geomspace(1, 1e3, n) for n in lengths]
+    ys = [(1 + x**-0.4) * np.exp(0.01 * rng.normal(size=len(x))) for x in xs]
+    members = Members.of([{"x": x} for x in xs], ys, [np.ones(n) for n in lengths])
+    together, _ = fit_members(law, members, Objective("log_squares"))
+    for k, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        alone = sk.fit({"x": x, "loss": y}, law=law, objective="log_squares", interval="none")
+        np.testing.assert_allclose(
+            law.model.value(together.theta[[k]], {"x": x})[0],
+            law.model.value(alone.theta[None], {"x": x})[0], rtol=1e-5,
+        )  # fmt: skip
+
+
+def test_short_curves_borrow_the_exponent_and_the_floor_of_the_long_ones() -> None:
+    rng = np.random.default_rng(3)
+    xs = [np.geomspace(1, 1e3, 30) for _ in range(11)] + [np.geomspace(1, 10, 6)]
+    ys = [(0.5 + 2 * x**-0.5) * np.exp(0.01 * rng.normal(size=len(x))) for x in xs]
+    members = Members.of([{"x": x} for x in xs], ys, [np.ones(len(x)) for x in xs])
+    law = as_law("power_constant")
+    shared = share(law, members, [])
+    alone, _ = fit_members(law, members, Objective("huber_log"))
+    far, truth = {"x": np.array([1e3])}, 0.5 + 2 * 1e3**-0.5
+    errors = [
+        abs(np.log(model.value(theta[[-1]], far)[0, 0] / truth))
+        for model, theta in ((shared.law.model, shared.theta), (law.model, alone.theta))
+    ]
+    assert errors[0] < 0.1
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_origins_leave_rows_below_and_beyond_and_see_something_new_each_time() -> None:
+    study = make_study(curves(4, 12, np.random.default_rng(4)), ["tokens"], "tokens", ["model"])
+    origins = set_origins(study, 4.0)
+    assert (origins[0] == study.largest / 4).all()
+    seen = [(study.size[0] <= sizes[0]).sum() for sizes in origins]
+    assert (np.diff(seen) < 0).all()
+
+
+def test_a_roll_out_never_sees_what_it_forecasts() -> None:
+    table = isoflops(np.random.default_rng(5))
+    changed = table.copy()
+    late = changed["flops"] > changed["flops"].max() / 4.1
+    changed.loc[late, "loss"] *= 3
+    first, second = (
+        sk.roll_out(t, ["chinchilla_tied"], along="flops").to_frame() for t in (table, changed)
+    )
+    latest = first["origin"] == first["origin"].max()
+    np.testing.assert_allclose(first["predicted"][latest], second["predicted"][latest], rtol=1e-6)
+
+
+def test_the_true_form_forecasts_best_and_weights_sum_to_one(choice: sk.fitters.Choice) -> None:
+    table = choice.to_frame()
+    assert table["candidate"][0].startswith("chinchilla")
+    assert table["weight"].sum() == pytest.approx(1)
+    assert table["probability"].sum() == pytest.approx(1)
+    assert table["aic"].min() == 0
+
+
+def test_far_forecasts_are_wider_and_say_so(choice: sk.fitters.Choice) -> None:
+    at = pd.DataFrame({"params": [1e9, 1e10, 1e11], "tokens": [2e10, 2e11, 2e12]})
+    found = choice.predict(at)
+    width = np.log(found.table["obs_upper"] / found.table["obs_lower"])
+    assert (np.diff(width) > 0).all()
+    assert (found.table["ci_upper"] <= found.table["obs_upper"]).all()
+    assert "beyond_roll_outs" in [note.code for note in found.notes]
+
+
+def test_a_fit_gives_the_intervals_of_its_own_roll_outs() -> None:
+    fit = sk.fit(isoflops(np.random.default_rng(0)), law="chinchilla_tied", resamples=50)
+    plain, rolled = (
+        fit.predict(params=1e10, tokens=2e11, interval=kind)
+        for kind in ("parameters", "observation")
+    )
+    assert plain.table["predicted"][0] == rolled.table["predicted"][0]
+    assert rolled.table["obs_lower"][0] < plain.table["obs_lower"][0]
+    assert "roll-out" in rolled.method
+    with pytest.raises(InputError, match="'observation'"):
+        fit.predict(params=1e10, tokens=2e11, interval="obs")
+
+
+def test_few_roll_outs_are_told(choice: sk.fitters.Choice) -> None:
+    assert "few_roll_outs" in [note.code for note in choice.notes]
+
+
+def test_the_interval_holds_the_truth_one_step_on(choice: sk.fitters.Choice) -> None:
+    at = pd.DataFrame({"params": [7e9], "tokens": [1.4e11]})
+    row = choice.predict(at).table.iloc[0]
+    assert row["obs_lower"] < 1.8 + 480 / 7e9**0.35 + 2000 / 1.4e11**0.37 < row["obs_upper"]
+
+
+def test_intervals_of_many_curves_cover_as_often_as_they_claim() -> None:
+    table = curves(16, 30, np.random.default_rng(6), noise=0.01)
+    small, large = table[table["tokens"] <= 5e8], table[table["tokens"] > 5e8]
+    many = sk.fit_many(small, by=["task", "model"], along="tokens",
+                       laws=["power_constant", "shifted_power"], rng=0)  # fmt: skip
+    inside = []
+    for level in (0.5, 0.8, 0.95):
+        found = many.predict(large, confidence_level=level).table
+        held = (found["obs_lower"] <= large["loss"].to_numpy()) & (
+            large["loss"].to_numpy() <= found["obs_upper"]
+        )
+        inside.append(held.mean())
+    np.testing.assert_allclose(inside, [0.5, 0.8, 0.95], atol=0.17)
+
+
+def test_results_survive_saving(
+    choice: sk.fitters.Choice, many: sk.fitters.ManyFits, tmp_path: Path
+) -> None:
+    at = pd.DataFrame({"params": [1e10], "tokens": [2e11]})
+    again = sk.load(choice.save(tmp_path / "choice.json"))
+    pd.testing.assert_frame_equal(again.predict(at).table, choice.predict(at).table)
+    again = sk.load(many.save(tmp_path / "many.json"))
+    pd.testing.assert_frame_equal(again.predict(beyond=2).table, many.predict(beyond=2).table)
+    out = sk.roll_out(isoflops(np.random.default_rng(0)), ["chinchilla"])
+    again = sk.load(out.save(tmp_path / "out.json"))
+    pd.testing.assert_frame_equal(again.by_distance(), out.by_distance())
+
+
+def test_plots_are_drawn(
+    choice: sk.fitters.Choice, many: sk.fitters.ManyFits, tmp_path: Path
+) -> None:
+    assert choice.plot().get_legend() is not None
+    assert many.plot().get_lines()
+    assert sk.roll_out(isoflops(np.random.default_rng(0))).plot().get_lines()
+    one = {"flops": np.geomspace(1e16, 1e20, 20)}
+    one["loss"] = 1.7 + 80 * one["flops"] ** -0.09
+    sk.choose_law(one, ["power", "power_constant"]).save(tmp_path / "fan.png")
+
+
+def test_the_same_seed_gives_the_same_result(choice: sk.fitters.Choice) -> None:
+    again = sk.choose_law(isoflops(np.random.default_rng(0)), along="flops", rng=0)
+    pd.testing.assert_frame_equal(again.to_frame(), choice.to_frame())
+
+
+def test_standard_errors_that_differ_no_more_than_seeds_make_them_are_shrunk_away() -> None:
+    rng = np.random.default_rng(7)
+    equal = np.sqrt(rng.chisquare(2, size=200) / 2) * 0.01
+    real = equal * np.geomspace(0.1, 10, 200)
+    ranges = [np.ptp(np.log(shrunk_precision(values))) for values in (equal, real)]
+    raw = np.ptp(np.log(equal**-2.0))
+    assert ranges[0] < 0.35 * raw
+    assert ranges[1] > 4
+
+
+def test_a_conformal_quantile_covers_its_share_of_scores() -> None:
+    scores = np.sort(np.abs(np.random.default_rng(8).normal(size=500)))
+    calibration = Calibration(np.ones(4), scores, np.ones(500), 500)
+    for level in LEVELS[:-1]:
+        assert np.mean(scores <= calibration.multiple(level)) == pytest.approx(level, abs=0.01)
+
+
+def test_the_interval_score_fines_misses() -> None:
+    """Gneiting & Raftery 2007, eq. 43: width, and 2 / (1 - level) for each unit of a miss."""
+    found = interval_score(np.zeros(3), np.ones(3), np.array([0.5, 1.1, -0.2]), 0.9)
+    np.testing.assert_allclose(found, [1, 3, 5])
+
+
+def test_curves_that_never_rise_are_called_a_running_best() -> None:
+    table = curves(4, 20, np.random.default_rng(9), noise=0.0)
+    found = sk.fit_many(table, by="model", along="tokens", laws=["power_constant"])
+    assert "running_best" in [note.code for note in found.notes]
+
+
+def test_bad_input_is_named() -> None:
+    table = curves(3, 12, np.random.default_rng(10))
+    with pytest.raises(ColumnNotFoundError, match=r"'mdel'.*'model'"):
+        sk.fit_many(table, by="mdel")
+    with pytest.raises(InputError, match="loss of zero or less"):
+        sk.choose_law({"flops": [1e16, 1e17, 1e18], "loss": [2.0, 1.0, -1.0]})
+    with pytest.raises(InputError, match="No origin is left"):
+        sk.choose_law({"flops": [1e16, 1e17, 1e18], "loss": [3.0, 2.0, 1.5]})
+    with pytest.raises(InputError, match="same scales"):
+        sk.choose_law(isoflops(np.random.default_rng(0)), ["chinchilla", "power"])
+    with pytest.raises(InputError, match="trimmings"):
+        sk.choose_law(isoflops(np.random.default_rng(0)), trimmings=(0.95,))
+    with pytest.raises(InputError, match="factor above 1"):
+        sk.choose_law(isoflops(np.random.default_rng(0)), horizon=0.5)
+
+
+def test_a_curve_that_was_not_fitted_is_named(many: sk.fitters.ManyFits) -> None:
+    with pytest.raises(InputError, match="no curve with task=t0, model=other"):
+        many.predict({"task": ["t0"], "model": ["other"], "tokens": [1e9]})
+    with pytest.raises(InputError, match="beyond=2"):
+        many.predict()
+
+
+def test_the_commands_print_what_the_functions_return(tmp_path: Path) -> None:
+    import json
+
+    from typer.testing import CliRunner
+
+    from scalekit.cli.main import build_app
+
+    path = tmp_path / "runs.csv"
+    isoflops(np.random.default_rng(0)).to_csv(path, index=False)
+    app, runner = build_app(), CliRunner()
+    done = runner.invoke(
+        app, ["choose-law", str(path), "--at", "params=1e10,tokens=2e11", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    values = json.loads(done.stdout)
+    assert values["kind"] == "choice"
+    assert values["predictions"][0]["obs_lower"] < values["predictions"][0]["predicted"]
+    combined = runner.invoke(app, ["fit", str(path), "--combine", "--json"])
+    assert json.loads(combined.stdout)["kind"] == "choice"
+    done = runner.invoke(app, ["heldout", str(path), "--law", "chinchilla", "--law", "kaplan"])
+    assert done.exit_code == 0, done.output
+    assert "kaplan" in done.stdout
