@@ -23,6 +23,11 @@ _PUBLIC = {
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+    "compare": "scalekit.fitters.comparing",
+    "compare_across": "scalekit.fitters.verdicts",
+    "envelope": "scalekit.fitters.envelopes",
+    "isoflop": "scalekit.fitters.isoflops",
+    "next_runs": "scalekit.fitters.planning",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -14,6 +14,13 @@ KINDS = {
     "prediction": ("scalekit.fitters.prediction", "Prediction"),
     "profile": ("scalekit.fitters.profiles", "Profile"),
     "runs": ("scalekit.tables", "RunTable"),
+    "comparison": ("scalekit.fitters.comparison", "Comparison"),
+    "crossover": ("scalekit.fitters.crossover", "Crossover"),
+    "verdicts": ("scalekit.fitters.verdicts", "Verdicts"),
+    "frontier": ("scalekit.fitters.frontier", "Frontier"),
+    "isoflop": ("scalekit.fitters.isoflops", "Isoflops"),
+    "envelope": ("scalekit.fitters.envelopes", "Envelope"),
+    "plan": ("scalekit.fitters.planning", "Plan"),
 }
 
 
