@@ -11,7 +11,7 @@ import pandas as pd
 
 from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.comparison import Comparison
-from scalekit.fitters.drift import drift_scale
+from scalekit.fitters.drift import Drift, measure_drift
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES, fit
 from scalekit.fitters.laws import Law
@@ -103,8 +103,8 @@ def compare(
                       provenance=replace(found.provenance, seed=seed))
         for (name, found), draw in zip(fits.items(), draws, strict=True)
     }  # fmt: skip
-    scale = drift_scale(list(fits.values()), along) if drift else 0.0
-    drifts = scale * generator.standard_normal((len(fits), int(good.sum())))
+    measured = measure_drift(list(fits.values()), along) if drift else Drift(0.0, 0.0)
+    drifts = measured.draw(len(fits), int(good.sum()), generator)
     left_out = dict(provenance.rows_left_out)
     for reason, count in table.provenance.rows_left_out.items():
         left_out[reason] = left_out.get(reason, 0) + count

@@ -69,8 +69,10 @@ class Comparison(Result):
 
     @property
     def drift(self) -> float:
-        """The standard deviation of the change of slope beyond the data that the draws allow."""
-        return float(np.std(self.drifts)) if self.drifts.size else 0.0
+        """The standard deviation of one system's own change of slope beyond the data, as drawn."""
+        if self.drifts.shape[1] == 0:
+            return 0.0
+        return float(np.sqrt(np.var(self.drifts, axis=0, ddof=1).mean()))
 
     def _log_losses(self, at: Sequence[float] | np.ndarray) -> np.ndarray:
         """Return the log losses, (systems, draws, scales)."""

@@ -3,13 +3,14 @@
 A resample shows how the fit moves with noise; it holds the law to be right. So the law is fitted
 to the smaller runs only and asked for the larger ones, from several origins. Where it misses by
 more than its own uncertainty and the noise explain, the excess is taken as an unknown change of
-slope in log-log, growing with the distance beyond the data.
+slope in log-log, growing with the distance beyond the data. What the law misses in the same way
+for all systems is told apart from what it misses for each, since only the latter moves a verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,52 +22,117 @@ ORIGINS = 8
 DRAWS = 64
 
 
-def drift_scale(fits: Sequence[Fit], along: str) -> float:
-    """Return the standard deviation of the change of slope beyond the data, pooled over systems.
+@dataclass(frozen=True)
+class Drift:
+    """Standard deviations of the change of slope beyond the data: common to all systems, own."""
 
-    Sum over origins and held-out runs of (error^2 - variance explained) / sum of distance^2, with
-    distances in log scale from the origin; 0 where the law forecasts as well as it says.
+    common: float
+    own: float
+
+    def draw(self, systems: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Return changes of slope, (systems, draws)."""
+        shared = self.common * rng.standard_normal((1, draws))
+        return np.asarray(shared + self.own * rng.standard_normal((systems, draws)))
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    """Errors of log loss of the runs held out beyond one origin, and their log distances."""
+
+    error: np.ndarray
+    explained: np.ndarray
+    distance: np.ndarray
+
+    @property
+    def slope(self) -> float:
+        """The change of slope that fits the errors best."""
+        return float((self.error * self.distance).sum() / (self.distance**2).sum())
+
+
+def measure_drift(fits: Sequence[Fit], along: str) -> Drift:
+    """Return how much the slope of the systems changes beyond an origin, more than explained.
+
+    The variance of one system's change is the sum over origins and held-out runs of (error^2 -
+    variance explained) over the sum of distance^2; the common part is the mean product of two
+    systems' changes from the same origin, in which independent noise cancels.
     """
-    excess, reach = 0.0, 0.0
-    for fit in fits:
-        if along not in fit.scales or len(fit.law.scales) > 1:
-            continue
-        for error, variance, distance in _forecasts(fit, np.asarray(fit.scales[along])):
-            excess += float((error**2 - variance).sum())
-            reach += float((distance**2).sum())
-    return float(np.sqrt(max(excess, 0.0) / reach)) if reach else 0.0
+    if any(fit.law.scales != (along,) for fit in fits):
+        return Drift(0.0, 0.0)
+    table = [_forecasts(fit, origins) for origins in [_origins(fits, along)] for fit in fits]
+    excess = reach = 0.0
+    for row in table:
+        for forecast in row.values():
+            excess += float((forecast.error**2 - forecast.explained).sum())
+            reach += float((forecast.distance**2).sum())
+    variance = max(excess, 0.0) / reach if reach else 0.0
+    products = [
+        one[origin].slope * other[origin].slope
+        for k, one in enumerate(table)
+        for other in table[k + 1 :]
+        for origin in one.keys() & other.keys()
+    ]
+    common = float(np.clip(np.mean(products), 0.0, variance)) if products else 0.0
+    return Drift(float(np.sqrt(common)), float(np.sqrt(variance - common)))
 
 
-def _forecasts(fit: Fit, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return errors, explained variances and log distances of held-out runs, by origin."""
-    places = np.unique(x)
-    fewest = len(fit.theta) + 1
-    if len(places) <= fewest:
-        return []
-    ends = np.unique(np.linspace(fewest, len(places) - 1, ORIGINS).round().astype(int)) - 1
-    used = np.array([x <= places[end] for end in ends])
-    weights = fit.weights * used
-    found = solve(fit.problem, np.repeat(fit.theta[None], len(ends), axis=0), weights)
-    predicted = fit.law.model.value(found.theta, fit.scales)
-    rng = np.random.default_rng(0)  # of a numerical integral; no result hangs on its seed
-    forecasts = []
-    for k, end in enumerate(ends):
+def forecast_error(fits: Sequence[Fit], along: str) -> float:
+    """Return the root mean square error of forecasts from smaller runs, per unit of log distance.
+
+    NaN where there are too few runs for a forecast.
+    """
+    found = [f for fit in fits for f in _forecasts(fit, _origins(fits, along)).values()]
+    if not found:
+        return float("nan")
+    squares = sum(float((forecast.error**2).sum()) for forecast in found)
+    return float(np.sqrt(squares / sum(float((f.distance**2).sum()) for f in found)))
+
+
+def _origins(fits: Sequence[Fit], along: str) -> np.ndarray:
+    """Return scales from which every system can be forecast, at most `ORIGINS`."""
+    places = np.unique(np.concatenate([fit.scales[along] for fit in fits]))
+    fewest = len(fits[0].theta) + 1
+    low = max(np.sort(np.unique(fit.scales[along]))[: fewest][-1] for fit in fits)
+    high = min(fit.scales[along].max() for fit in fits)
+    places = places[(places >= low) & (places < high)]
+    return places[np.unique(np.linspace(0, len(places) - 1, ORIGINS).round().astype(int))] if (
+        len(places)) else places  # fmt: skip
+
+
+def _forecasts(fit: Fit, origins: np.ndarray) -> dict[float, _Forecast]:
+    """Return the forecasts of the runs beyond each origin, from those up to it."""
+    if not len(origins):
+        return {}
+    x = next(iter(fit.scales.values()))
+    used = x <= origins[:, None]
+    starts = np.repeat(fit.theta[None], len(origins), axis=0)
+    found = solve(fit.problem, starts, fit.weights * used)
+    with np.errstate(all="ignore"):
+        errors = np.log(fit.loss) - np.log(fit.law.model.value(found.theta, fit.scales))
+    forecasts = {}
+    for k, origin in enumerate(origins):
         held = ~used[k]
-        part = replace(
-            fit,
-            scales={name: scale[~held] for name, scale in fit.scales.items()},
-            loss=fit.loss[~held], weights=fit.weights[~held], clusters=fit.clusters[~held],
-        )  # fmt: skip
-        matrix = covariance(part.problem, part.weights, found.theta[k], part.clusters)
-        values, vectors = np.linalg.eigh(matrix)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        moved = found.theta[k] + rng.standard_normal((DRAWS, len(root))) @ root.T
-        moved = np.clip(moved, fit.problem.lower, fit.problem.upper)
-        with np.errstate(all="ignore"):
-            spread = np.log(fit.law.model.value(moved, {n: s[held] for n, s in fit.scales.items()}))
-            error = np.log(fit.loss[held]) - np.log(predicted[k, held])
-        explained = np.nanvar(spread, axis=0) + fit.noise**2
-        good = np.isfinite(error) & np.isfinite(explained)
-        distance = np.log(x[held] / places[end])
-        forecasts.append((error[good], explained[good], distance[good]))
+        explained = _variance(fit, found.theta[k], used[k]) + fit.noise**2
+        distance = np.log(x[held] / x[~held].max())
+        error = errors[k, held]
+        good = np.isfinite(error) & np.isfinite(explained) & (distance > 0)
+        if good.any():
+            forecasts[float(origin)] = _Forecast(error[good], explained[good], distance[good])
     return forecasts
+
+
+def _variance(fit: Fit, theta: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return the variance of the log loss forecast at the rows that were not used."""
+    _, clusters = np.unique(fit.clusters[used], return_inverse=True)
+    part = replace(
+        fit, scales={name: scale[used] for name, scale in fit.scales.items()},
+        loss=fit.loss[used], weights=fit.weights[used], clusters=clusters,
+    )  # fmt: skip
+    matrix = covariance(part.problem, part.weights, theta, clusters)
+    values, vectors = np.linalg.eigh(matrix)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    rng = np.random.default_rng(0)  # points of an integral; results do not hang on this seed
+    moved = theta + rng.standard_normal((DRAWS, len(theta))) @ root.T
+    moved = np.clip(moved, fit.problem.lower, fit.problem.upper)
+    rest = {name: scale[~used] for name, scale in fit.scales.items()}
+    with np.errstate(all="ignore"):
+        return np.asarray(np.var(np.log(fit.law.model.value(moved, rest)), axis=0))
