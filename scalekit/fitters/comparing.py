@@ -11,10 +11,10 @@ import pandas as pd
 
 from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.comparison import Comparison
-from scalekit.fitters.drift import Drift, measure_drift
+from scalekit.fitters.drift import Drift, forecast_error, measure_drift
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES, fit
-from scalekit.fitters.laws import Law
+from scalekit.fitters.laws import Law, as_law
 from scalekit.fitters.model import to_internal
 from scalekit.fitters.paired import System, choose_resampling, joint_draws
 from scalekit.fitters.selection import check_selection, guess_selection, selected_weights
@@ -25,6 +25,8 @@ from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
 
 SIZES = ("params", "tokens", "samples")
+ENOUGH_TO_CHOOSE = 8  # scales of every system, from which on another law is tried
+BETTER = 0.8  # ratio of forecast errors below which it is taken
 UNEQUAL = 1.5  # ratio of mean grid sizes above which the better tuned system has an advantage
 
 
@@ -48,8 +50,9 @@ def compare(
 
     `runs` has a column `by` that names the system of each run, a column `loss` (positive; lower
     is better; for an accuracy give 1 - accuracy) and the scales. `law` (default
-    "power_constant") is fitted to each system `along` a scale (default flops, else the first of
-    tokens, samples, params that is there). A law of params and tokens is compared along flops at
+    "power_constant", or "shifted_power" where that forecasts the larger runs much better) is
+    fitted to each system `along` a scale (default flops, else the first of tokens, samples,
+    params that is there). A law of params and tokens is compared along flops at
     each budget's best sizes.
 
     `select` says which runs the curve follows: "all"; "best", the best run at each combination of
@@ -87,11 +90,11 @@ def compare(
     parts = {name: frame[frame[by].astype(str) == name].reset_index(drop=True) for name in names}
     chosen, told = _choose(select, settled, along, parts)
     keys = [n for n in (*scales, *SIZES, *(pair_by or ())) if n in frame]
-    fits, systems = {}, []
-    for name, part in parts.items():
-        fitted, system = _fit_one(name, part, settled, along, chosen, keys, objective, delta, level)
-        fits[name] = fitted
-        systems.append(system)
+    options = {"objective": objective, "delta": delta, "confidence_level": level}
+    fits, systems = _fit_all(parts, settled, along, chosen, keys, options)
+    if law is None:
+        fits, systems, more = _maybe_shifted(parts, fits, systems, along, chosen, keys, options)
+        told += more
     method = choose_resampling(systems, chosen)
     generator = as_generator(rng)
     draws, shared = joint_draws(systems, chosen, method, resamples, generator)
@@ -157,8 +160,6 @@ def _systems(frame: pd.DataFrame, by: str, source: str) -> list[str]:
 
 
 def _settle(frame: pd.DataFrame, law: str | Law | None, along: str | None) -> tuple[Law, str]:
-    from scalekit.fitters.laws import as_law
-
     columns = [str(name) for name in frame]
     settled = as_law("power_constant" if law is None else law, columns)
     if along is None:
@@ -217,18 +218,51 @@ def _choose(
     return "frontier", [Note("frontier_selected", "info", words)]
 
 
+def _fit_all(
+    parts: Mapping[str, pd.DataFrame], law: Law, along: str, select: str, keys: list[str],
+    options: Mapping[str, Any],
+) -> tuple[dict[str, Fit], list[System]]:  # fmt: skip
+    found = {name: _fit_one(name, part, law, along, select, keys, options)
+             for name, part in parts.items()}  # fmt: skip
+    return {name: pair[0] for name, pair in found.items()}, [pair[1] for pair in found.values()]
+
+
+def _maybe_shifted(
+    parts: Mapping[str, pd.DataFrame], fits: dict[str, Fit], systems: list[System], along: str,
+    select: str, keys: list[str], options: Mapping[str, Any],
+) -> tuple[dict[str, Fit], list[System], list[Note]]:  # fmt: skip
+    """Return the fits of 'shifted_power' instead where it forecasts the larger runs much better.
+
+    Metrics that start at a plateau (an accuracy near chance) bend where a power law does not.
+    """
+    law = as_law("shifted_power").along(along)
+    if min(len(np.unique(fitted.scales[along])) for fitted in fits.values()) < ENOUGH_TO_CHOOSE:
+        return fits, systems, []
+    plain = forecast_error(list(fits.values()), along)
+    other, moved = _fit_all(parts, law, along, select, keys, options)
+    shifted = forecast_error(list(other.values()), along)
+    if not shifted < BETTER * plain:
+        return fits, systems, []
+    words = (
+        "The law 'shifted_power' is used, since it forecasts the larger runs from the smaller "
+        f"{plain / shifted:.1f} times better than 'power_constant'. Say law= to choose."
+    )
+    return other, moved, [Note("law_chosen", "info", words)]
+
+
 def _fit_one(
     name: str, part: pd.DataFrame, law: Law, along: str, select: str, keys: list[str],
-    objective: str, delta: float | None, level: float,
+    options: Mapping[str, Any],
 ) -> tuple[Fit, System]:  # fmt: skip
     """Return the fit to the selected runs of one system, and the system ready for resampling."""
     x, loss = part[along].to_numpy(float), part["loss"].to_numpy(float)
-    cells = part.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    curves = "run" in part and part["run"].duplicated().any()
+    named = [name] if curves else []  # steps of one run belong together, and to this system only
+    groups = ["run"] if curves else keys
+    cells = part.groupby(groups, sort=False, dropna=False).ngroup().to_numpy()
     once = selected_weights(select, x, loss, cells, np.ones((1, len(part))))[0] > 0
-    kept = part[once]
     try:
-        fitted = fit(kept, law, objective=objective, delta=delta, interval="none",
-                     confidence_level=level)  # fmt: skip
+        fitted = fit(part[once], law, interval="none", **options)
     except FitError as error:
         raise FitError(f"System '{name}': {error}") from error
     scales = {scale: part[scale].to_numpy(float) for scale in law.scales}
@@ -237,10 +271,12 @@ def _fit_one(
     if fitted.law.irreducible is not None and not fitted.law.between:
         starts = np.concatenate([starts, _other_start(fitted)])
     solution = Solution(starts, np.full(len(starts), np.inf), np.ones(len(starts), bool))
-    labels = tuple(map(tuple, part[keys].astype(str).to_numpy()))
-    repeated = tuple((*label, k) for label, k in zip(labels, _order(labels), strict=True)) if (
-        select != "all") else labels  # fmt: skip
-    return fitted, System(problem, solution, np.ones(len(part)), x, repeated, cells)
+    labels: Sequence[tuple[object, ...]] = [
+        (*named, *row) for row in part[groups].astype(str).to_numpy()
+    ]
+    if select != "all":  # every run is drawn on its own
+        labels = [(*label, k) for label, k in zip(labels, _order(labels), strict=True)]
+    return fitted, System(problem, solution, np.ones(len(part)), x, tuple(labels), cells)
 
 
 def _order(labels: Sequence[object]) -> list[int]:

@@ -20,6 +20,7 @@ from scalekit.fitters.solver import solve
 
 ORIGINS = 8
 DRAWS = 64
+DOUBT = 2.0  # the variance explained counts so much: it is itself known from a few runs only
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def measure_drift(fits: Sequence[Fit], along: str) -> Drift:
     """Return how much the slope of the systems changes beyond an origin, more than explained.
 
     The variance of one system's change is the sum over origins and held-out runs of (error^2 -
-    variance explained) over the sum of distance^2; the common part is the mean product of two
+    DOUBT * variance explained) over the sum of distance^2; the common part is the mean product of two
     systems' changes from the same origin, in which independent noise cancels.
     """
     if any(fit.law.scales != (along,) for fit in fits):
@@ -62,7 +63,7 @@ def measure_drift(fits: Sequence[Fit], along: str) -> Drift:
     excess = reach = 0.0
     for row in table:
         for forecast in row.values():
-            excess += float((forecast.error**2 - forecast.explained).sum())
+            excess += float((forecast.error**2 - DOUBT * forecast.explained).sum())
             reach += float((forecast.distance**2).sum())
     variance = max(excess, 0.0) / reach if reach else 0.0
     products = [
