@@ -90,20 +90,20 @@ def count_crossings(differences: np.ndarray) -> np.ndarray:
     return (np.diff(np.sign(differences), axis=1) != 0).sum(axis=1)
 
 
-def overtaking_points(differences: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Return, for each draw, the scale from which on the difference stays negative.
+def followed_crossings(differences: np.ndarray, grid: np.ndarray, place: float) -> np.ndarray:
+    """Return, for each draw, its downward crossing of zero that is nearest to `place`.
 
-    `differences` has shape (draws, grid). 0 where it is negative everywhere, infinity where it is
-    not negative at the end of the grid; in between interpolated on the log axis.
+    `differences` has shape (draws, grid); crossings are interpolated on the log axis. A draw
+    without one counts as crossing below the range (0) where it is negative at `place`, and above
+    it (infinity) where it is not.
     """
-    ahead = differences < 0
-    behind_last = differences.shape[1] - 1 - np.argmax(~ahead[:, ::-1], axis=1)
-    rows = np.arange(len(differences))
-    k = np.minimum(behind_last, differences.shape[1] - 2)
-    left, right = differences[rows, k], differences[rows, k + 1]
-    with np.errstate(all="ignore"):
-        share = np.clip(left / (left - right), 0, 1)
     logs = np.log(grid)
-    point = np.exp(logs[k] + share * (logs[k + 1] - logs[k]))
-    point = np.where(ahead.all(axis=1), 0.0, point)
-    return np.where(ahead[:, -1], point, np.inf)
+    left, right = differences[:, :-1], differences[:, 1:]
+    down = (left > 0) & (right <= 0)
+    with np.errstate(all="ignore"):
+        share = np.where(down, left / (left - right), 0.0)
+    places = logs[:-1] + share * np.diff(logs)
+    k = np.where(down, np.abs(places - np.log(place)), np.inf).argmin(axis=1)
+    rows = np.arange(len(differences))
+    ahead = differences[:, int(np.argmin(np.abs(logs - np.log(place))))] < 0
+    return np.where(down.any(axis=1), np.exp(places[rows, k]), np.where(ahead, 0.0, np.inf))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError
-from scalekit.fitters.crossings import count_crossings, crossings, overtaking_points
+from scalekit.fitters.crossings import count_crossings, crossings, followed_crossings
 from scalekit.fitters.curve import Curve
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
@@ -27,12 +27,12 @@ SURE = 0.9  # probability from which on a crossing, or its absence, counts as fo
 class Crossover(Result):
     """Where `winner` overtakes `loser` along `along`, within `within`.
 
-    The overtaking scale of a draw is the one from which on the winner stays ahead up to the end
-    of the range. `median` and `interval` are over all draws, also those that do not cross: they
-    lie beyond an end, and an end of the interval that falls there is put at the range's end and
-    told in `open_below` or `open_above`. `probability` is the share of draws that cross within
-    the range, `probability_observed` within the scales that both systems were run at. `counts`
-    holds the shares of draws with no, one, two or more crossings. `estimates` are all crossings
+    The crossing of the two fits is followed through the draws: each gives its nearest scale at
+    which the winner overtakes. `median` and `interval` are over all draws, also those without
+    one: they lie beyond an end, and an end of the interval that falls there is put at the range's
+    end and told in `open_below` or `open_above`. `probability` is the share of draws with such a
+    crossing in the range, `probability_observed` in the scales that both systems were run at,
+    `ahead_at_end` the share in which the winner leads at the range's end. `counts` holds the shares of draws with no, one, two or more crossings. `estimates` are all crossings
     of the two fits themselves and `order` the winner before, between and after them. `status` is
     "crosses", "none in range" or "not identified".
     """
@@ -181,7 +181,9 @@ def find_crossover(
 ) -> Crossover:
     """Return where `first` and `second` cross within the range; raises InputError for a bad range.
 
-    The winner is the one that is ahead at the end of the range in most draws.
+    The winner is the system that is ahead after the last crossing of the fits. Where these do not
+    cross it is the one that is ahead, or, while a crossing cannot be ruled out, the one that might
+    overtake.
     """
     low, high = (float(end) for end in within)
     if not (0 < low < high and np.isfinite(high)):
@@ -193,31 +195,35 @@ def find_crossover(
     gap = gap[np.isfinite(gap).all(axis=1)]
     if not len(gap):
         raise InputError("No resample has a finite curve in the range; take a simpler law.")
-    winner, loser = (second, first) if np.mean(gap[:, -1] < 0) >= 0.5 else (first, second)
-    sign = 1.0 if winner == second else -1.0
+
+    def apart(x: np.ndarray) -> np.ndarray:
+        return curves[second].estimate(x) - curves[first].estimate(x)
+
+    roots = crossings(apart, low, high)
+    last = roots[-1] if len(roots) else low
+    leads = bool(apart(np.array([np.sqrt(last * high)]))[0] < 0)
+    if not len(roots):  # the one behind is the one that might overtake
+        leads = not leads
+    winner, loser = (second, first) if leads else (first, second)
+    sign = 1.0 if leads else -1.0
     gap = sign * gap
-
-    def difference(x: np.ndarray) -> np.ndarray:
-        return sign * (curves[second].estimate(x) - curves[first].estimate(x))
-
-    roots = crossings(difference, low, high)
-    order = _order(difference, roots, low, high, winner, loser)
+    order = _order(apart, roots, low, high, (second, first))
     number = count_crossings(gap)
-    points = overtaking_points(gap, grid)
+    points = followed_crossings(gap, grid, last if len(roots) else high)
     observed = (
         max(float(curves[name].observed.min()) for name in (first, second)),
         min(curves[name].reach for name in (first, second)),
     )
-    inside = (grid >= observed[0]) & (grid <= observed[1])
-    seen = count_crossings(gap[:, inside]) if inside.sum() > 1 else np.zeros(len(gap))
-    chance = float(np.mean(number > 0))
+    chance = float(np.mean((points >= low) & (points <= high)))
     tail = (1 - confidence_level) / 2
     ends = np.quantile(points, [tail, 0.5, 1 - tail], method="nearest")
     method = next(iter(curves.values())).fit.interval_method
     status = _status(chance, ends)
+    ahead = gap if status != "none in range" else -gap
+    names = (winner, loser) if status != "none in range" else (loser, winner)
     return Crossover(
-        winner=winner,
-        loser=loser,
+        winner=names[0],
+        loser=names[1],
         along=curves[first].along,
         within=(low, high),
         observed=observed,
@@ -232,15 +238,15 @@ def find_crossover(
         open_below=bool(ends[0] < low),
         open_above=bool(ends[2] > high),
         probability=chance,
-        probability_observed=float(np.mean(seen > 0)),
+        probability_observed=float(np.mean((points >= observed[0]) & (points <= observed[1]))),
         counts={
             "none": float(np.mean(number == 0)),
             "one": float(np.mean(number == 1)),
             "two": float(np.mean(number == 2)),
             "more": float(np.mean(number > 2)),
         },
-        ahead_at_start=float(np.mean(gap[:, 0] < 0)),
-        ahead_at_end=float(np.mean(gap[:, -1] < 0)),
+        ahead_at_start=float(np.mean(ahead[:, 0] < 0)),
+        ahead_at_end=float(np.mean(ahead[:, -1] < 0)),
         notes=_notes(number, status, ends, observed),
         provenance=provenance,
     )
@@ -255,11 +261,13 @@ def _status(chance: float, ends: np.ndarray) -> str:
 
 
 def _order(
-    difference: Any, roots: np.ndarray, low: float, high: float, winner: str, loser: str
-) -> tuple[str, ...]:
+    apart: Callable[[np.ndarray], np.ndarray], roots: np.ndarray, low: float, high: float,
+    names: tuple[str, str],
+) -> tuple[str, ...]:  # fmt: skip
+    """Return who is ahead before, between and after the roots; `names`: for a negative, else."""
     edges = np.concatenate([[low], roots, [high]])
     between = np.sqrt(edges[:-1] * edges[1:])
-    return tuple(winner if value < 0 else loser for value in difference(between))
+    return tuple(names[0] if value < 0 else names[1] for value in apart(between))
 
 
 def _limit(curves: Mapping[str, Curve], winner: str, loser: str) -> str:
@@ -299,7 +307,7 @@ def _notes(
                 "several_crossings",
                 "info",
                 f"{np.mean(number > 1):.0%} of the resamples cross more than once; the scale given "
-                "is the last crossing.",
+                "is the crossing of the fits, followed through the resamples.",
             )
         )
     return tuple(notes)
