@@ -14,6 +14,11 @@ COMMANDS = {
     "fit": ("fit", "fit"),
     "predict": ("predict", "predict"),
     "laws": ("laws", "laws"),
+    "compare": ("compare", "compare"),
+    "crossover": ("compare", "crossover"),
+    "frontier": ("frontier", "frontier"),
+    "isoflop": ("frontier", "isoflop"),
+    "next-runs": ("next_runs", "next_runs"),
     "demo": ("demo", "demo"),
 }
 

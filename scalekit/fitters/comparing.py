@@ -77,6 +77,8 @@ def compare(
     check_selection(select)
     level = check_level(confidence_level)
     frame, source, provenance, notes = _frame_of(runs)
+    if isinstance(runs, RunTable) and by not in frame:
+        by = next((r.role for r in runs.readings if r.column == by), by)
     names = _systems(frame, by, source)
     settled, along = _settle(frame, law, along)
     frame = _with_along(frame, along, source)
