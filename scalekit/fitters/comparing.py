@@ -11,7 +11,7 @@ import pandas as pd
 
 from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.comparison import Comparison
-from scalekit.fitters.drift import Drift, forecast_error, measure_drift
+from scalekit.fitters.drift import Drift, Forecasts, forecast_error, forecast_larger, measure_drift
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES, fit
 from scalekit.fitters.laws import Law, as_law
@@ -94,9 +94,12 @@ def compare(
     keys = [n for n in (*scales, *SIZES, *(pair_by or ())) if n in frame]
     options = {"objective": objective, "delta": delta, "confidence_level": level}
     fits, systems = _fit_all(parts, settled, along, chosen, keys, options)
+    forecasts = forecast_larger(list(fits.values()), along) if drift or law is None else []
     if law is None:
-        fits, systems, more = _maybe_shifted(parts, fits, systems, along, chosen, keys, options)
-        told += more
+        other = _shifted(parts, fits, forecasts, along, chosen, keys, options)
+        if other is not None:
+            fits, systems, forecasts, words = other
+            told = [*told, words]
     method = choose_resampling(systems, chosen)
     generator = as_generator(rng)
     draws, shared = joint_draws(systems, chosen, method, resamples, generator)
@@ -108,7 +111,7 @@ def compare(
                       provenance=replace(found.provenance, seed=seed))
         for (name, found), draw in zip(fits.items(), draws, strict=True)
     }  # fmt: skip
-    measured = measure_drift(list(fits.values()), along) if drift else Drift(0.0, 0.0)
+    measured = measure_drift(forecasts) if drift else Drift(0.0, 0.0)
     drifts = measured.draw(len(fits), int(good.sum()), generator)
     left_out = dict(provenance.rows_left_out)
     for reason, count in table.provenance.rows_left_out.items():
@@ -229,27 +232,28 @@ def _fit_all(
     return {name: pair[0] for name, pair in found.items()}, [pair[1] for pair in found.values()]
 
 
-def _maybe_shifted(
-    parts: Mapping[str, pd.DataFrame], fits: dict[str, Fit], systems: list[System], along: str,
+def _shifted(
+    parts: Mapping[str, pd.DataFrame], fits: Mapping[str, Fit], forecasts: Forecasts, along: str,
     select: str, keys: list[str], options: Mapping[str, Any],
-) -> tuple[dict[str, Fit], list[System], list[Note]]:  # fmt: skip
-    """Return the fits of 'shifted_power' instead where it forecasts the larger runs much better.
+) -> tuple[dict[str, Fit], list[System], Forecasts, Note] | None:  # fmt: skip
+    """Return fits of 'shifted_power' where it forecasts the larger runs much better, else None.
 
     Metrics that start at a plateau (an accuracy near chance) bend where a power law does not.
     """
     law = as_law("shifted_power").along(along)
     if min(len(np.unique(fitted.scales[along])) for fitted in fits.values()) < ENOUGH_TO_CHOOSE:
-        return fits, systems, []
-    plain = forecast_error(list(fits.values()), along)
-    other, moved = _fit_all(parts, law, along, select, keys, options)
-    shifted = forecast_error(list(other.values()), along)
+        return None
+    plain = forecast_error(forecasts)
+    other, systems = _fit_all(parts, law, along, select, keys, options)
+    more = forecast_larger(list(other.values()), along)
+    shifted = forecast_error(more)
     if not shifted < BETTER * plain:
-        return fits, systems, []
+        return None
     words = (
         "The law 'shifted_power' is used, since it forecasts the larger runs from the smaller "
         f"{plain / shifted:.1f} times better than 'power_constant'. Say law= to choose."
     )
-    return other, moved, [Note("law_chosen", "info", words)]
+    return other, systems, more, Note("law_chosen", "info", words)
 
 
 def _fit_one(

@@ -79,15 +79,22 @@ def crossings(difference: Difference, low: float, high: float, points: int = POI
         found.append(sign * float(dip.fun))
     order = np.argsort(knots)
     u, d = np.array(knots)[order], np.array(found)[order]
-    roots = list(np.exp(u[d == 0]))
-    for k in np.flatnonzero(d[:-1] * d[1:] < 0):
-        roots.append(float(np.exp(brentq(at, u[k], u[k + 1], xtol=1e-13, rtol=1e-14))))
-    return np.sort(np.array(roots))
+    apart = np.flatnonzero(d)
+    roots = []
+    for left, right in zip(apart[:-1], apart[1:], strict=True):
+        if d[left] * d[right] > 0:
+            continue
+        if right > left + 1:  # zero on the grid itself: the middle of where it is
+            roots.append(float(np.exp(u[left + 1 : right].mean())))
+        else:
+            roots.append(float(np.exp(brentq(at, u[left], u[right], xtol=1e-13, rtol=1e-14))))
+    return np.array(roots)
 
 
 def count_crossings(differences: np.ndarray) -> np.ndarray:
     """Return how often each row of `differences` (draws, grid) changes sign."""
-    return (np.diff(np.sign(differences), axis=1) != 0).sum(axis=1)
+    ahead = differences < 0
+    return np.asarray((ahead[:, 1:] != ahead[:, :-1]).sum(axis=1))
 
 
 def followed_crossings(differences: np.ndarray, grid: np.ndarray, place: float) -> np.ndarray:

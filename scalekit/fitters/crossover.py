@@ -218,7 +218,7 @@ def find_crossover(
     tail = (1 - confidence_level) / 2
     ends = np.quantile(points, [tail, 0.5, 1 - tail], method="nearest")
     method = next(iter(curves.values())).fit.interval_method
-    status = _status(chance, ends)
+    status = _status(chance, ends, float(np.mean(gap[:, -1] < 0)))
     ahead = gap if status != "none in range" else -gap
     names = (winner, loser) if status != "none in range" else (loser, winner)
     return Crossover(
@@ -252,12 +252,16 @@ def find_crossover(
     )
 
 
-def _status(chance: float, ends: np.ndarray) -> str:
-    """Return the verdict: sure of a crossing, sure that there is none, or neither."""
+def _status(chance: float, ends: np.ndarray, ahead_at_end: float) -> str:
+    """Return the verdict: sure of a crossing, sure that there is none, or neither.
+
+    A crossing that may lie beyond the range, by a winner that may not lead at its end, is none.
+    """
     if chance <= 1 - SURE:
         return "none in range"
-    finite = np.isfinite(ends[1]) and ends[1] > 0
-    return "crosses" if chance >= SURE and finite else "not identified"
+    inside = 0 < ends[1] < np.inf
+    settled = np.isfinite(ends[2]) or ahead_at_end >= SURE
+    return "crosses" if chance >= SURE and inside and settled else "not identified"
 
 
 def _order(

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scalekit.fitters.fitted import Fit
-from scalekit.fitters.intervals import covariance
+from scalekit.fitters.fitted import Fit, robust_deviation
+from scalekit.fitters.intervals import covariance, small_sample_factor
 from scalekit.fitters.solver import solve
 
 ORIGINS = 8
+ITERATIONS = 60  # of the refits: a valley that is still being followed then predicts the same
 DRAWS = 64
-DOUBT = 2.0  # the variance explained counts so much: it is itself known from a few runs only
 
 
 @dataclass(frozen=True)
@@ -50,42 +50,46 @@ class _Forecast:
         return float((self.error * self.distance).sum() / (self.distance**2).sum())
 
 
-def measure_drift(fits: Sequence[Fit], along: str) -> Drift:
+Forecasts = list[dict[float, _Forecast]]  # of each system, by origin
+
+
+def forecast_larger(fits: Sequence[Fit], along: str) -> Forecasts:
+    """Return what each system's smaller runs say about its larger ones, from common origins."""
+    if any(fit.law.scales != (along,) for fit in fits):
+        return [{} for _ in fits]
+    origins = _origins(fits, along)
+    return [_forecasts(fit, origins) for fit in fits]
+
+
+def measure_drift(forecasts: Forecasts) -> Drift:
     """Return how much the slope of the systems changes beyond an origin, more than explained.
 
     The variance of one system's change is the sum over origins and held-out runs of (error^2 -
-    DOUBT * variance explained) over the sum of distance^2; the common part is the mean product of two
+    variance explained) over the sum of distance^2; the common part is the mean product of two
     systems' changes from the same origin, in which independent noise cancels.
     """
-    if any(fit.law.scales != (along,) for fit in fits):
-        return Drift(0.0, 0.0)
-    table = [_forecasts(fit, origins) for origins in [_origins(fits, along)] for fit in fits]
     excess = reach = 0.0
-    for row in table:
+    for row in forecasts:
         for forecast in row.values():
-            excess += float((forecast.error**2 - DOUBT * forecast.explained).sum())
+            excess += float((forecast.error**2 - forecast.explained).sum())
             reach += float((forecast.distance**2).sum())
     variance = max(excess, 0.0) / reach if reach else 0.0
     products = [
         one[origin].slope * other[origin].slope
-        for k, one in enumerate(table)
-        for other in table[k + 1 :]
+        for k, one in enumerate(forecasts)
+        for other in forecasts[k + 1 :]
         for origin in one.keys() & other.keys()
     ]
     common = float(np.clip(np.mean(products), 0.0, variance)) if products else 0.0
     return Drift(float(np.sqrt(common)), float(np.sqrt(variance - common)))
 
 
-def forecast_error(fits: Sequence[Fit], along: str) -> float:
-    """Return the root mean square error of forecasts from smaller runs, per unit of log distance.
-
-    NaN where there are too few runs for a forecast.
-    """
-    found = [f for fit in fits for f in _forecasts(fit, _origins(fits, along)).values()]
-    if not found:
-        return float("nan")
+def forecast_error(forecasts: Forecasts) -> float:
+    """Return the root mean square error of the forecasts per unit of log distance; NaN for none."""
+    found = [forecast for row in forecasts for forecast in row.values()]
+    reach = sum(float((forecast.distance**2).sum()) for forecast in found)
     squares = sum(float((forecast.error**2).sum()) for forecast in found)
-    return float(np.sqrt(squares / sum(float((f.distance**2).sum()) for f in found)))
+    return float(np.sqrt(squares / reach)) if found else float("nan")
 
 
 def _origins(fits: Sequence[Fit], along: str) -> np.ndarray:
@@ -106,13 +110,16 @@ def _forecasts(fit: Fit, origins: np.ndarray) -> dict[float, _Forecast]:
     x = next(iter(fit.scales.values()))
     used = x <= origins[:, None]
     starts = np.repeat(fit.theta[None], len(origins), axis=0)
-    found = solve(fit.problem, starts, fit.weights * used)
+    found = solve(fit.problem, starts, fit.weights * used, max_iterations=ITERATIONS)
     with np.errstate(all="ignore"):
         errors = np.log(fit.loss) - np.log(fit.law.model.value(found.theta, fit.scales))
     forecasts = {}
     for k, origin in enumerate(origins):
         held = ~used[k]
-        explained = _variance(fit, found.theta[k], used[k]) + fit.noise**2
+        noise = robust_deviation(errors[k, ~held]) * small_sample_factor(
+            len(np.unique(x[~held])), len(fit.theta)
+        )
+        explained = _variance(fit, found.theta[k], used[k]) + noise**2
         distance = np.log(x[held] / x[~held].max())
         error = errors[k, held]
         good = np.isfinite(error) & np.isfinite(explained) & (distance > 0)
