@@ -4,16 +4,21 @@ Two recipes follow power laws with constants; 7 or 14 sizes of each are run over
 with log-normal noise, and the crossing lies inside or somewhat beyond them. A third setting bends
 both curves (a slow second component), so that the law is wrong.
 
-    python benchmarks/crossing_simulation.py [pairs per setting]
+    python benchmarks/crossing_simulation.py --pairs 200 --peer-python peers/bin/python
 
-Beside: the sign at the largest run, and the crossing of two point fits. The peer
-simple-scaling-laws (p_best) runs beside where it is installed.
+Beside: the sign at the largest run, the crossing of two point fits, and p_best of
+simple-scaling-laws where a Python that has it is named (see benchmarks/README.md).
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
+import subprocess
 import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -44,8 +49,11 @@ def draw_pair(rng: np.random.Generator, bend: float) -> tuple[np.ndarray, np.nda
 
 def main() -> None:
     """Print one line a setting."""
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 150
-    peer = load_peer()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--peer-python")
+    options = parser.parse_args()
+    pairs, peer = options.pairs, open_peer(options.peer_python)
     for sizes, noise, bend in ((7, 0.004, 0.0), (14, 0.004, 0.0), (14, 0.01, 0.0), (14, 0.004, 0.5)):
         rng = np.random.default_rng(1)
         rows, started = [], time.process_time()
@@ -72,7 +80,7 @@ def main() -> None:
                 "brier": (chance - truth) ** 2,
                 "last": (float(noisy[1][-1] < noisy[0][-1]) - truth) ** 2,
                 "point": (point - truth) ** 2,
-                "peer": np.nan if peer is None else (peer(runs, 1e18 * target) - truth) ** 2,
+                "peer": (peer(runs, 1e18 * target) - truth) ** 2,
                 "said": max(chance, 1 - chance),
                 "right": (chance > 0.5) == truth,
             })  # fmt: skip
@@ -88,10 +96,25 @@ def main() -> None:
         )
 
 
-def load_peer():  # noqa: ANN201 - a function or None
-    """Return a function (runs, target) -> p_best of "b" by simple-scaling-laws, or None."""
-    return None
+def open_peer(python: str | None) -> Callable[[pd.DataFrame, float], float]:
+    """Return a function (runs, target) -> the peer's p_best of "b"; NaN where there is no peer."""
+    if python is None:
+        return lambda runs, at: float("nan")
+    script = str(Path(__file__).with_name("peer_p_best.py"))
+    peer = subprocess.Popen([python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True)  # fmt: skip
+    assert peer.stdin is not None and peer.stdout is not None
+
+    def ask(runs: pd.DataFrame, at: float) -> float:
+        rows = {name: list(part["loss"]) for name, part in runs.groupby("recipe")}
+        x = list(runs.loc[runs["recipe"] == "a", "flops"] / 1e12)
+        peer.stdin.write(json.dumps({"x": x, **rows, "at": at / 1e12}) + "\n")
+        peer.stdin.flush()
+        return float(json.loads(peer.stdout.readline()))
+
+    return ask
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("ignore")
     main()
