@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from scalekit.columns import Locate
-from scalekit.errors import InputError
+from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, parse_quantity
+
+COMPARE = {
+    "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+_CONDITION = re.compile(r"\s*(.+?)\s*(==|!=|<=|>=|=|<|>)\s*(.+?)\s*")
 
 
 def leave_out_bad_rows(
@@ -98,3 +106,36 @@ def hashable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` with columns of Python objects (lists, mixed types) as text."""
     objects = [name for name, dtype in frame.dtypes.items() if dtype == np.dtype(object)]
     return frame.astype(dict.fromkeys(objects, str)) if objects else frame
+
+
+def rows_where(
+    frame: pd.DataFrame, condition: str, source_names: Mapping[str, str], source: str
+) -> np.ndarray:
+    """Return which rows of `frame` fulfil `condition`, a text such as "tokens >= 400k".
+
+    `source_names` maps names of the source to columns of `frame`. Numbers are compared as numbers,
+    anything else as text, for which only = and != make sense.
+    """
+    parts = _CONDITION.fullmatch(condition)
+    if parts is None:
+        raise InputError(
+            f"Cannot read the condition '{condition}'. Write a column, a comparison and a value, "
+            "such as recipe=cosine or tokens>=400k."
+        )
+    name, comparison, value = parts.groups()
+    column = name if name in frame else source_names.get(name, name)
+    if column not in frame:
+        known = dict.fromkeys([*map(str, frame), *source_names])
+        raise ColumnNotFoundError(f"{source} has no column '{name}'. {did_you_mean(name, known)}")
+    values = frame[column]
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        rows = COMPARE[comparison](values, parse_quantity(value))
+    elif comparison in ("=", "==", "!="):
+        rows = COMPARE[comparison](values.astype(str), value)
+    else:
+        raise InputError(f"{source}: '{name}' holds text, which {comparison} cannot compare.")
+    if not rows.any():
+        options = sorted(values.astype(str).unique())
+        hint = did_you_mean(value, options) if comparison in ("=", "==") else ""
+        raise InputError(f"{source} has no row where {condition}. {hint}".rstrip())
+    return np.asarray(rows.fillna(False), dtype=bool)

@@ -18,7 +18,7 @@ from scalekit.columns import LABELS, ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
-from scalekit.rows import doubts, hashable, leave_out_bad_rows
+from scalekit.rows import doubts, hashable, leave_out_bad_rows, rows_where
 from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -97,30 +97,21 @@ class RunTable(Result):
             ),
         )  # fmt: skip
 
-    def select(self, column: str, value: object) -> RunTable:
-        """Return the rows whose `column` holds `value` (compared as text, so "1" finds 1).
+    def where(self, *conditions: str) -> RunTable:
+        """Return the rows for which all conditions hold, such as "recipe=cosine", "tokens>=4e5".
 
-        `column` is a name of the table, or the name that a role had in the source. Raises
-        ColumnNotFoundError for a column, InputError for a value that is not there.
+        A condition is a column, one of = != < <= > >=, and a value; the column is a name of the
+        table, or the name that a role had in the source. Raises ColumnNotFoundError for a column,
+        InputError for a condition that cannot be read or holds for no row.
         """
-        roles = {reading.column: reading.role for reading in self.readings}
-        if column not in self.frame and column not in roles:
-            known = [*map(str, self.frame), *(name for name in roles if name)]
-            raise ColumnNotFoundError(
-                f"{self.provenance.source} has no column '{column}'. "
-                f"{did_you_mean(column, dict.fromkeys(known))}"
-            )
-        texts = self.frame[column if column in self.frame else roles[column]].astype(str)
-        kept = self.frame[texts == str(value)]
-        if kept.empty:
-            raise InputError(
-                f"{self.provenance.source} has no row whose '{column}' is '{value}'. "
-                f"{did_you_mean(str(value), sorted(texts.unique()))}"
-            )
-        told = Note(
-            "rows_selected", "info", f"{len(kept)} of {len(self)} rows have {column} = {value}."
-        )
-        return replace(self, frame=kept, notes=(*self.notes, told))
+        source_names = {reading.column: reading.role for reading in self.readings if reading.column}
+        kept, told = self.frame, []
+        for condition in conditions:
+            rows = rows_where(kept, condition, source_names, self.provenance.source)
+            words = f"{int(rows.sum())} of {len(kept)} rows have {condition}."
+            told.append(Note("rows_selected", "info", words))
+            kept = kept[rows]
+        return replace(self, frame=kept, notes=(*self.notes, *told))
 
     def payload(self) -> dict[str, Any]:
         """Return row counts, how each role was read, and the range of each."""

@@ -98,7 +98,7 @@ def test_rows_can_be_chosen_and_a_formula_given(runs: Path) -> None:
         (["--objective", "hubber"], "Did you mean 'huber_log'"),
         (["--interval", "bayes"], "no interval method"),
         (["--level", "95"], "between 0 and 1"),
-        (["--where", "recipe=c"], "no row whose 'recipe' is 'c'"),
+        (["--where", "recipe=c"], "no row where recipe=c"),
         (["--where", "recip=a"], "Did you mean 'recipe'"),
         (["-o", "no/such/folder/fit.json"], "no directory"),
         (["-o", "fit.xyz"], "Cannot tell a format"),

@@ -283,11 +283,28 @@ def test_rows_are_selected_by_the_name_of_the_table_or_of_its_source() -> None:
     runs = read_runs(
         {"N": [1e6, 1e7, 1e8], "loss": [4.0, 3.5, 3.0], "recipe": ["a", "b", "a"]}, quiet=True
     )
-    for column in ("group", "recipe"):
-        kept = runs.select(column, "a")
+    for condition in ("group=a", "recipe = a", "recipe!=b"):
+        kept = runs.where(condition)
         assert kept.frame["params"].tolist() == [1e6, 1e8]
         assert "2 of 3 rows have" in str(kept.notes[-1])
-    with pytest.raises(InputError, match="Did you mean 'a'"):
-        runs.select("recipe", "A")
-    with pytest.raises(ColumnNotFoundError, match="Did you mean 'recipe'"):
-        runs.select("recipes", "a")
+    assert runs.where("recipe=a", "N > 1M").frame["params"].tolist() == [1e8]
+    assert len(runs.where("loss<=3.5")) == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("recipe=A", "no row where recipe=A. Did you mean 'a'"),
+        ("recipes=a", "Did you mean 'recipe'"),
+        ("params", "Cannot read the condition 'params'"),
+        ("recipe<b", "holds text"),
+        ("params>1T", "no row where params>1T"),
+        ("params>many", "Cannot read 'many' as a quantity"),
+    ],
+)
+def test_a_condition_that_selects_nothing_says_why(condition: str, message: str) -> None:
+    runs = read_runs(
+        {"N": [1e6, 1e7, 1e8], "loss": [4.0, 3.5, 3.0], "recipe": ["a", "b", "a"]}, quiet=True
+    )
+    with pytest.raises(InputError, match=message):
+        runs.where(condition)

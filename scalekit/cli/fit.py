@@ -53,7 +53,10 @@ def fit(
         float, typer.Option(help="Above 1: follow the best-tuned runs.")
     ] = 1.0,
     weights: Annotated[str | None, typer.Option(help="Column of weights, or 'noise'.")] = None,
-    where: Annotated[str | None, typer.Option(help="Keep only rows with column=value,...")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep only these rows: recipe=cosine, tokens>=400k. May be repeated."),
+    ] = None,
     interval: Annotated[
         str, typer.Option(help="auto, pairs, cluster, wild, delta or none.")
     ] = "auto",
@@ -70,8 +73,7 @@ def fit(
 
     roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
     table = read_runs(runs, quiet=False, last_step=False, **roles)
-    for column, value in parse_pairs(where, "--where").items():
-        table = table.select(column, value)
+    table = table.where(*where or ())
     found = fit_law(
         table,
         law,

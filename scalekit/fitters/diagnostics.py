@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RIVAL = 0.01  # relative difference of objectives below which another optimum is a rival
 TOO_SINGULAR = 1e12
 WANDERING = 0.6  # correlation of neighbouring residuals that independent runs do not show
+FEWEST_REPLICATES = 5  # fewer spare runs do not tell the noise
 OUTLIER = 5.0  # noise deviations
 DROPPED = (1, 3, 5)
 MOST_ROWS = 20_000  # above, dropping a handful of rows tells nothing
@@ -34,6 +35,7 @@ def diagnose(fit: Fit, optima: Solution) -> list[Note]:
         *_identification_notes(fit),
         *_sensitivity_notes(fit),
         *_outlier_notes(fit),
+        *_replicate_notes(fit),
         *_shape_notes(fit),
     ]
 
@@ -233,6 +235,29 @@ def _outlier_notes(fit: Fit) -> Iterator[Note]:
             "info",
             f"{far.size} row(s) lie more than {OUTLIER:g} deviations from the curve: {shown}"
             f"{', ...' if far.size > 3 else ''} (numbered among the rows used).",
+        )
+
+
+def _replicate_notes(fit: Fit) -> Iterator[Note]:
+    """Runs of one configuration tell the noise; a law that misses by more has the wrong shape."""
+    scales = np.stack(list(fit.scales.values()))
+    _, place, count = np.unique(scales, axis=1, return_inverse=True, return_counts=True)
+    spare = len(fit.loss) - len(count)
+    if spare < FEWEST_REPLICATES or fit.noise == 0:
+        return
+    loss = np.log(fit.loss) if fit.objective.on_log else fit.loss
+    place = place.ravel()
+    centred = loss - (np.bincount(place, loss) / count)[place]
+    pure = float(np.sqrt(np.sum(centred**2) / spare))
+    if fit.noise > 2 * pure:
+        unit = (f"{pure:.2%}", f"{fit.noise:.2%}") if fit.objective.on_log else (
+            f"{pure:.3g}", f"{fit.noise:.3g}"
+        )  # fmt: skip
+        yield Note(
+            "lack_of_fit",
+            "warning",
+            f"Runs of the same configuration differ by {unit[0]}, but the law misses by {unit[1]}: "
+            "it has the wrong shape for these runs. Leave out the smallest, or try another law.",
         )
 
 
