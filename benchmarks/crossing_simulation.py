@@ -54,7 +54,12 @@ def main() -> None:
     parser.add_argument("--peer-python")
     options = parser.parse_args()
     pairs, peer = options.pairs, open_peer(options.peer_python)
-    for sizes, noise, bend in ((7, 0.004, 0.0), (14, 0.004, 0.0), (14, 0.01, 0.0), (14, 0.004, 0.5)):
+    for sizes, noise, bend in (
+        (7, 0.004, 0.0),
+        (14, 0.004, 0.0),
+        (14, 0.01, 0.0),
+        (14, 0.004, 0.5),
+    ):
         rng = np.random.default_rng(1)
         rows, started = [], time.process_time()
         for k in range(pairs):

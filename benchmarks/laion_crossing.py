@@ -81,7 +81,9 @@ def main() -> None:
             shown = f"{min(medians):.2g} to {max(medians):.2g}" if medians else "none"
             print(f"    point crossing over 2 laws x 4 smallest computes: {shown} "
                   f"({len(medians)} of 8 cross)")  # fmt: skip
-    print("\nL-14 at 12.8B samples, ImageNet accuracy from a law of size and samples (samples >= 3e7;")
+    print(
+        "\nL-14 at 12.8B samples, ImageNet accuracy from a law of size and samples (samples >= 3e7;"
+    )
     print("published forecast for MaMMUT .820 to .821)")
     for family, size, truth in (("clip", 168.61, 0.792), ("mammut", 202.56, 0.8034)):
         for least in (0, 3e7, 1e8):

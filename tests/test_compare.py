@@ -38,7 +38,9 @@ TRUE_CROSSING = 1e18 * ((1.75 - 1.5) / (1.8 - 1.687)) ** 4
 
 @pytest.fixture(scope="module")
 def duel() -> Comparison:
-    return sk.compare(two_recipes(), by="recipe", law="power_constant", at=[1e21, 1e22], resamples=400, rng=0)
+    return sk.compare(
+        two_recipes(), by="recipe", law="power_constant", at=[1e21, 1e22], resamples=400, rng=0
+    )
 
 
 def test_the_crossing_lies_in_its_interval_and_is_told_in_a_sentence(duel: Comparison) -> None:
@@ -107,7 +109,13 @@ def test_noise_that_the_recipes_share_cancels_in_their_difference() -> None:
     paired = sk.compare(runs, by="recipe", law="power_constant", drift=False, resamples=300, rng=0)
     apart = runs.assign(seed=np.arange(len(runs)))
     alone = sk.compare(
-        apart, by="recipe", law="power_constant", drift=False, pair_by=["seed"], resamples=300, rng=0
+        apart,
+        by="recipe",
+        law="power_constant",
+        drift=False,
+        pair_by=["seed"],
+        resamples=300,
+        rng=0,
     )
 
     def width(found: Comparison) -> float:

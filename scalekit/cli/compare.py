@@ -40,11 +40,14 @@ At = Annotated[
     list[str] | None,
     typer.Option(help="Scale to decide at: 1e24 or flops=1e24. May be given several times."),
 ]
-Where = Annotated[str | None, typer.Option(help="Keep only rows with column=value,...")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Keep only rows with COLUMN=VALUE, or >=, > and so on. Repeatable."),
+]
 Resamples = Annotated[int, typer.Option(help="Number of joint resamples.")]
 
 
-def read_systems(runs: list[Path], by: str | None, columns: str | None, where: str | None) -> (
+def read_systems(runs: list[Path], by: str | None, columns: str | None, where: list[str] | None) -> (
     tuple[RunTable, str]
 ):  # fmt: skip
     """Return the runs of all files as one table, and the column that names the systems."""
@@ -57,8 +60,7 @@ def read_systems(runs: list[Path], by: str | None, columns: str | None, where: s
     if by is not None and len(runs) == 1:
         roles.setdefault("group", by)
     tables = [read_runs(path, quiet=True, last_step=False, **roles) for path in runs]
-    for column, value in parse_pairs(where, "--where").items():
-        tables = [table.select(column, value) for table in tables]
+    tables = [table.where(*where or ()) for table in tables]
     if len(tables) == 1:
         return tables[0], "group"
     stems = [path.stem for path in runs]
@@ -77,7 +79,7 @@ def read_systems(runs: list[Path], by: str | None, columns: str | None, where: s
 def compared(
     runs: list[Path], by: str | None, law: str | None, along: str | None, select: str,
     at: list[str] | None, resamples: int, level: float, seed: int, columns: str | None,
-    where: str | None,
+    where: list[str] | None,
 ) -> Comparison:  # fmt: skip
     """Return the comparison that the options of the command line ask for."""
     from scalekit.fitters.comparing import compare as compare_systems

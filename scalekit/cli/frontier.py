@@ -60,7 +60,10 @@ def isoflop(
     ] = None,
     noise: Annotated[float | None, typer.Option(help="Noise of log loss (default: measured).")] = None,
     resamples: Annotated[int, typer.Option(help="Number of resamples.")] = 1000,
-    where: Annotated[str | None, typer.Option(help="Keep only rows with column=value,...")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep only rows with COLUMN=VALUE, or >=, > and so on. Repeatable."),
+    ] = None,
     level: Level = 0.95,
     seed: Seed = 0,
     columns: Columns = None,
@@ -73,8 +76,7 @@ def isoflop(
 
     roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
     table = read_runs(runs, quiet=True, last_step=False, **roles)
-    for column, value in parse_pairs(where, "--where").items():
-        table = table.select(column, value)
+    table = table.where(*where or ())
     found = find_minima(table, method=method, window=window, noise=noise, resamples=resamples,
                         confidence_level=level, rng=seed)  # fmt: skip
     deliver(found, as_json, output)

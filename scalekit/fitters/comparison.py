@@ -21,6 +21,8 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from scalekit.fitters.planning import Plan
+
 FAR = 1.0  # decades beyond the data: a note says so
 TOO_FAR = 3.0
 DECADES_ON = 2.0  # the default range of a crossing goes this far beyond the largest run
@@ -182,9 +184,7 @@ class Comparison(Result):
             low = min(float(curve.observed.min()) for curve in curves.values())
             high = max(curve.reach for curve in curves.values()) * 10**DECADES_ON
             within = (low, max(high, float(np.max(self.at, initial=0.0))))
-        return find_crossover(
-            curves, first, second, within, self.confidence_level, self.provenance
-        )
+        return find_crossover(curves, first, second, within, self.confidence_level, self.provenance)
 
     def decide(self, at: float | Sequence[float]) -> Comparison:
         """Return the comparison with the verdict at these scales in its table and summary."""
@@ -235,6 +235,29 @@ class Comparison(Result):
             f"{gap['ci_upper']:+.2%}])"
         )
 
+    def advice(self) -> str:
+        """Return which few runs would do most to settle the verdict; empty where it is settled.
+
+        Offers every system runs of one, two and four times the largest scale run so far; for
+        other candidates ask `next_runs`. Empty as well where costs are not known from the scale.
+        """
+        from scalekit.fitters.planning import next_runs
+
+        best = self.win_probability(self.at[-1:])["win_probability"].max()
+        if best >= SETTLED or self.along not in next(iter(self.fits.values())).law.scales:
+            return ""
+        offers = pd.DataFrame({self.along: self.reach * np.array([1.0, 2.0, 4.0])})
+        plan = next_runs(self, offers.assign(cost=offers[self.along]), most=2).table
+        if not len(plan):
+            return ""
+        runs = " and ".join(
+            f"{row['system']} at {format_quantity(row[self.along])}"
+            for row in plan.to_dict("records")
+        )
+        chance = plan["expected_probability"].iloc[-1]
+        end = "would settle it" if chance >= SETTLED else "would go some way to settle it"
+        return f"more runs of {runs} {end} (expected probability {probability_text(chance)})"
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row a system and asked scale: loss, interval, win probability, regret."""
         return self.win_probability()
@@ -248,7 +271,7 @@ class Comparison(Result):
         )
         law = next(iter(self.fits.values())).law
         lines = [
-            f"{cross.sentence()}; {self.sentence()}.",
+            self._answer(cross),
             "",
             shown,
             "",
@@ -257,6 +280,10 @@ class Comparison(Result):
             f"slope beyond the data {self.drift:.3g}",
         ]
         return with_notes("\n".join(lines), (*self.notes, *cross.notes))
+
+    def _answer(self, cross: Crossover) -> str:
+        parts = [cross.sentence(), self.sentence(), self.advice()]
+        return "; ".join(part for part in parts if part) + "."
 
     def _counts(self) -> str:
         numbers = self.runs["system"].astype(str).value_counts()
@@ -293,7 +320,7 @@ class Comparison(Result):
             "win_probability": dict(zip(last["system"], last["win_probability"], strict=True)),
             "at": self.at.tolist(),
             "table": table.to_dict("records"),
-            "sentence": f"{self.crossover().sentence()}; {self.sentence()}.",
+            "sentence": self._answer(self.crossover()),
             "drift": self.drift,
             "confidence_level": self.confidence_level,
             "interval_method": self.interval_method,
@@ -336,11 +363,11 @@ class Comparison(Result):
             provenance=Provenance.from_dict(values["provenance"]),
         )
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw runs and curves with their bands, and the interval of the crossing."""
+    def plot(self, ax: Axes | None = None, plan: Plan | None = None) -> Axes:
+        """Draw runs and curves with their bands, the crossing, and the runs of a plan."""
         from scalekit.fitters.comparison_plots import plot_comparison
 
-        return plot_comparison(self, ax)
+        return plot_comparison(self, ax, plan)
 
     def plot_win_probability(self, ax: Axes | None = None) -> Axes:
         """Draw each system's probability of being the best along the scale."""

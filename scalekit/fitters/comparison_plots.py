@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from scalekit.fitters.comparison import Comparison
     from scalekit.fitters.crossover import Crossover
+    from scalekit.fitters.planning import Plan
     from scalekit.fitters.verdicts import Verdicts
 
 POINTS = 160
@@ -24,8 +25,11 @@ def _colours(duel: Comparison) -> dict[str, str]:
     return {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(duel.systems)}
 
 
-def plot_comparison(duel: Comparison, ax: Axes | None = None) -> Axes:
-    """Draw each system's runs, curve and band up to the last asked scale, and the crossing."""
+def plot_comparison(duel: Comparison, ax: Axes | None = None, plan: Plan | None = None) -> Axes:
+    """Draw each system's runs, curve and band up to the last asked scale, and the crossing.
+
+    The runs of `plan` are drawn as open circles on the curves of their systems.
+    """
     ax = new_axes(ax)
     low = min(float(curve.observed.min()) for curve in duel.curves.values())
     grid = np.geomspace(low, max(duel.reach, float(duel.at[-1])), POINTS)
@@ -40,6 +44,10 @@ def plot_comparison(duel: Comparison, ax: Axes | None = None) -> Axes:
         ax.plot(grid, np.exp(curve.estimate(grid)), color=colour, label=name)
         ax.scatter(curve.observed, curve.fit.loss, s=14, color=colour, linewidths=0)
         tops.append(curve.fit.loss.max())
+    if plan is not None and duel.along in plan.table:
+        for row in plan.table.to_dict("records"):
+            curve, x = duel.curves[row["system"]], np.array([float(row[duel.along])])
+            ax.plot(x, np.exp(curve.estimate(x)), "o", mfc="none", markersize=8, color="black")
     _shade_crossing(duel, ax, float(grid[0]), float(grid[-1]))
     ax.axvline(duel.reach, color=GREY, linewidth=0.8, linestyle=":")
     ax.text(duel.reach, 1.0, " largest run", color=GREY, fontsize="x-small", va="top",

@@ -136,6 +136,12 @@ class Crossover(Result):
                 f"{self.along} ({level} between {lower} and {upper}; they cross {span} with "
                 f"probability {chance})"
             )
+        if self.ahead_at_end >= SURE and not self.open_above:
+            return (
+                f"{self.winner} is ahead of {self.loser} from {upper} {self.along} on at the latest "
+                f"({level}); whether they cross below that is not identified by these runs "
+                f"(probability {chance} {span})"
+            )
         return (
             f"Where {self.winner} and {self.loser} cross is not identified by these runs: they "
             f"cross {span} with probability {chance}, and {self.winner} would overtake "

@@ -96,7 +96,7 @@ def _origins(fits: Sequence[Fit], along: str) -> np.ndarray:
     """Return scales from which every system can be forecast, at most `ORIGINS`."""
     places = np.unique(np.concatenate([fit.scales[along] for fit in fits]))
     fewest = len(fits[0].theta) + 1
-    low = max(np.sort(np.unique(fit.scales[along]))[: fewest][-1] for fit in fits)
+    low = max(np.sort(np.unique(fit.scales[along]))[:fewest][-1] for fit in fits)
     high = min(fit.scales[along].max() for fit in fits)
     places = places[(places >= low) & (places < high)]
     return places[np.unique(np.linspace(0, len(places) - 1, ORIGINS).round().astype(int))] if (

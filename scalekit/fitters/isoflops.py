@@ -333,9 +333,7 @@ def _bottom(
     return row | {"status": "used"}, sizes
 
 
-def _rivals(
-    budgets: Sequence[pd.DataFrame], method: str, low: float, high: float
-) -> list[Note]:
+def _rivals(budgets: Sequence[pd.DataFrame], method: str, low: float, high: float) -> list[Note]:
     """Return a note where another way to draw the curves leaves the interval of the exponent."""
     told = []
     for other in METHODS:

@@ -70,9 +70,7 @@ def joint_draws(
     return [_pairs(s, select, c, rng) for s, c in zip(systems, counts, strict=True)], shared
 
 
-def _pairs(
-    system: System, select: str, counts: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _pairs(system: System, select: str, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Refit under counts of configurations; the selection is made anew in every resample."""
     rows = counts.shape[1]
     drawn = counts

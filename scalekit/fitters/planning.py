@@ -259,9 +259,7 @@ def _greedy(
     kept: for gains that shrink as runs add up this is never far from the best choice under a
     budget (Khuller, Moss & Naor 1999), while the gain per FLOP alone may buy crumbs.
     """
-    found = [
-        _greedy_by(joint, count, noise, cost, budget, most, power) for power in (1.0, 0.0)
-    ]
+    found = [_greedy_by(joint, count, noise, cost, budget, most, power) for power in (1.0, 0.0)]
     return min(found, key=lambda pair: pair[1][-1] if pair[1] else np.inf)
 
 
@@ -322,6 +320,12 @@ def _expected_probability(estimate: float, before: float, after: float) -> float
 
 def _notes(asked: Question, table: pd.DataFrame, before: float) -> list[Note]:
     notes = list(asked.notes)
+    sure = float(ndtr(abs(asked.estimate) / before)) if asked.is_verdict and before > 0 else 0.0
+    if sure >= SETTLED:
+        notes.append(
+            Note("already_settled", "info", f"The verdict is settled already (probability "
+                 f"{sure:.2f}); these runs would only narrow the difference.")
+        )  # fmt: skip
     if len(table) and table["expected_deviation"].iloc[-1] > 0.7 * before:
         notes.append(
             Note(

@@ -36,9 +36,7 @@ def near_bottom(log_params: np.ndarray, loss: np.ndarray, factor: float, fewest:
     return np.asarray(distance <= max(np.log(factor), np.sort(distance)[: fewest + 1].max()))
 
 
-def valley(
-    log_params: np.ndarray, loss: np.ndarray, method: str
-) -> tuple[np.ndarray, np.ndarray]:
+def valley(log_params: np.ndarray, loss: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the log size and the loss at the bottom, one a resample; NaN where it is not inside.
 
     `log_params` (sizes,) grows; `loss` has shape (resamples, sizes).
