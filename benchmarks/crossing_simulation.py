@@ -104,11 +104,12 @@ def main() -> None:
 def open_peer(python: str | None) -> Callable[[pd.DataFrame, float], float]:
     """Return a function (runs, target) -> the peer's p_best of "b"; NaN where there is no peer."""
     if python is None:
-        return lambda runs, at: float("nan")
+        return lambda _runs, _at: float("nan")
     script = str(Path(__file__).with_name("peer_p_best.py"))
     peer = subprocess.Popen([python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                             text=True)  # fmt: skip
-    assert peer.stdin is not None and peer.stdout is not None
+    assert peer.stdin is not None
+    assert peer.stdout is not None
 
     def ask(runs: pd.DataFrame, at: float) -> float:
         rows = {name: list(part["loss"]) for name, part in runs.groupby("recipe")}

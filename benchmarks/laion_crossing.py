@@ -68,8 +68,8 @@ def main() -> None:
             ends = ("-" if cross.open_below else f"{cross.interval.lower:.2g}",
                     "-" if cross.open_above else f"{cross.interval.upper:.2g}")  # fmt: skip
             print(
-                f"  {words:11s} {cross.status:15s} median {cross.median:.3g} 90 % [{', '.join(ends)}]"
-                f" P(crossing) {cross.probability:.3f} P(MaMMUT best at 1e13) "
+                f"  {words:11s} {cross.status:15s} median {cross.median:.3g} 90 % "
+                f"[{', '.join(ends)}] P(crossing) {cross.probability:.3f} P(MaMMUT best at 1e13) "
                 f"{chance['mammut']:.3f}; law {next(iter(duel.fits.values())).law.name}, "
                 f"drift {duel.drift:.3f}, {seconds:.2f} s CPU"
             )

@@ -54,10 +54,11 @@ def main() -> None:
         table = pd.DataFrame({"flops": rows["flops"], "loss": rows["loss_opt"],
                               "noise": rows["loss_star_logstd"] * rows["loss_opt"]})  # fmt: skip
         fit = sk.fit(table, "power_constant", along="flops", weights="noise", rng=0)
+        codes = ", ".join(n.code for n in fit.notes if n.severity != "info") or "none"
         print("  " + " ".join(str(published[k]) for k in KEYS) + ": E "
               f"{fit.params['E']:.3f} {fit.interval('E')}, alpha {fit.params['alpha']:.4f} "
-              f"{fit.interval('alpha')}; {fit.search.agreeing} of {fit.search.starts} starts agree; "
-              f"notes: {', '.join(n.code for n in fit.notes if n.severity != 'info') or 'none'}")  # fmt: skip
+              f"{fit.interval('alpha')}; {fit.search.agreeing} of {fit.search.starts} starts "
+              f"agree; notes: {codes}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@
 # %% [markdown]
 # # Which recipe wins at scale?
 #
-# The bundled logs hold two recipes for the same small transformers: a cosine schedule and a constant
-# learning rate. Which one should the large run take, how sure is that, and what would settle it?
+# The bundled logs hold two recipes for the same small transformers: a cosine schedule and a
+# constant learning rate. Which one should the large run take, how sure is that, and what would
+# settle it?
 
 # %%
 import scalekit as sk

@@ -77,7 +77,8 @@ def test_the_frontier_of_a_fit_recovers_the_true_exponent(surface: Fit) -> None:
     assert found.exponents.loc["params", "estimate"] == pytest.approx(0.3 / 0.64, abs=0.005)
     assert found.exponent("params").upper == pytest.approx(1 - found.exponent("tokens").lower)
     table = found.table
-    assert 6 * table["params"] * table["tokens"] == pytest.approx(table["flops"], rel=1e-9)
+    spent = 6 * (table["params"] * table["tokens"]).to_numpy()
+    assert spent == pytest.approx(table["flops"].to_numpy(), rel=1e-9)
     assert (table["loss_lower"] < table["loss"]).all()
 
 
@@ -123,15 +124,15 @@ def test_a_frontier_is_saved_and_drawn(surface: Fit, tmp_path: Path) -> None:
 def test_what_has_no_frontier_is_refused(surface: Fit) -> None:
     runs = {"flops": [1e18, 1e19, 1e20, 1e21], "loss": [3.0, 2.5, 2.2, 2.0]}
     one = sk.fit(runs, "power", along="flops", resamples=20)
-    with pytest.raises(InputError, match="law of params and tokens"):
+    with pytest.raises(InputError, match=r"law of params and tokens"):
         one.frontier(1e22)
-    with pytest.raises(InputError, match="positive numbers of FLOPs"):
+    with pytest.raises(InputError, match=r"positive numbers of FLOPs"):
         surface.frontier(-1.0)
-    with pytest.raises(InputError, match="cannot be paid for"):
+    with pytest.raises(InputError, match=r"cannot be paid for"):
         surface.frontier(1e20, params=1e12, served_tokens=1e12)
-    with pytest.raises(InputError, match="served_tokens"):
+    with pytest.raises(InputError, match=r"served_tokens"):
         surface.frontier(1e20, served_tokens=-1)
-    with pytest.raises(InputError, match="overtrained"):
+    with pytest.raises(InputError, match=r"overtrained"):
         surface.frontier(1e20, overtrained=0)
     flat = sk.fit({"params": surface.scales["params"], "tokens": surface.scales["tokens"],
                    "loss": 2 + 50 / surface.scales["params"] ** 0.3}, "E + A / params**alpha "

@@ -81,11 +81,11 @@ def test_budgets_without_a_minimum_inside_are_left_out_and_told() -> None:
 
 def test_fewer_than_three_minima_are_refused() -> None:
     runs = valleys()
-    with pytest.raises(FitError, match="2 of 2 budgets.*exponent needs 3"):
+    with pytest.raises(FitError, match=r"2 of 2 budgets.*exponent needs 3"):
         sk.isoflop(runs[runs["flops"] < 4e18])
-    with pytest.raises(FitError, match="0 of 5 budgets.*Add smaller or larger models"):
+    with pytest.raises(FitError, match=r"0 of 5 budgets.*Add smaller or larger models"):
         sk.isoflop(runs[runs["params"] < 5e7 * (runs["flops"] / 1e18) ** 0.5])
-    with pytest.raises(InputError, match="no method 'parabel'.*'parabola'"):
+    with pytest.raises(InputError, match=r"no method 'parabel'.*'parabola'"):
         sk.isoflop(runs, method="parabel")
 
 
@@ -148,9 +148,9 @@ def test_an_envelope_is_saved_and_drawn(tmp_path: Path) -> None:
 
 def test_curves_that_do_not_enclose_the_frontier_are_refused() -> None:
     table = curves()
-    with pytest.raises(FitError, match="2 model sizes"):
+    with pytest.raises(FitError, match=r"2 model sizes"):
         sk.envelope(table[table["params"] < 2e6])
-    with pytest.raises(InputError, match="no column 'run'"):
+    with pytest.raises(InputError, match=r"no column 'run'"):
         sk.envelope(table.drop(columns="run"))
 
 

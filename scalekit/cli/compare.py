@@ -47,9 +47,9 @@ Where = Annotated[
 Resamples = Annotated[int, typer.Option(help="Number of joint resamples.")]
 
 
-def read_systems(runs: list[Path], by: str | None, columns: str | None, where: list[str] | None) -> (
-    tuple[RunTable, str]
-):  # fmt: skip
+def read_systems(
+    runs: list[Path], by: str | None, columns: str | None, where: list[str] | None
+) -> tuple[RunTable, str]:
     """Return the runs of all files as one table, and the column that names the systems."""
     import pandas as pd
 

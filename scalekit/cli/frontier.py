@@ -58,7 +58,9 @@ def isoflop(
     window: Annotated[
         float | None, typer.Option(help="Keep sizes within this factor of the best at a budget.")
     ] = None,
-    noise: Annotated[float | None, typer.Option(help="Noise of log loss (default: measured).")] = None,
+    noise: Annotated[
+        float | None, typer.Option(help="Noise of log loss (default: measured).")
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Number of resamples.")] = 1000,
     where: Annotated[
         list[str] | None,

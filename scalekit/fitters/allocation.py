@@ -35,10 +35,7 @@ class Cost:
     def tokens(self, params: np.ndarray, flops: np.ndarray) -> np.ndarray:
         """Return the tokens that `flops` pay for at `params`; NaN where they pay for none."""
         left = flops - 2 * params * self.served_tokens
-        if self.function is None:
-            found = left / (6 * params)
-        else:
-            found = self._invert(params, left)
+        found = left / (6 * params) if self.function is None else self._invert(params, left)
         return np.where(left > 0, found, np.nan)
 
     def _invert(self, params: np.ndarray, flops: np.ndarray) -> np.ndarray:

@@ -98,8 +98,8 @@ def compare(
     if law is None:
         other = _shifted(parts, fits, forecasts, along, chosen, keys, options)
         if other is not None:
-            fits, systems, forecasts, words = other
-            told = [*told, words]
+            fits, systems, forecasts, why = other
+            told = [*told, why]
     method = choose_resampling(systems, chosen)
     generator = as_generator(rng)
     draws, shared = joint_draws(systems, chosen, method, resamples, generator)
@@ -122,7 +122,7 @@ def compare(
         select=chosen,
         fits=fits,
         drifts=drifts,
-        at=np.zeros(0),
+        asked=np.zeros(0),
         confidence_level=level,
         interval_method=words,
         runs=frame[[by, *scales, "loss"]].rename(columns={by: "system"}),
@@ -297,9 +297,9 @@ def _order(labels: Sequence[object]) -> list[int]:
 
 def _other_start(fitted: Fit) -> np.ndarray:
     """Return a second start with the constant halved: resamples may prefer the other valley."""
-    natural = fitted.params.copy()
-    natural[fitted.law.irreducible] = 0.5 * natural[fitted.law.irreducible]
-    return to_internal(natural.to_numpy()[None], fitted.law.parameters)
+    natural = np.array(fitted.params, dtype=float)
+    natural[fitted.law.names.index(fitted.law.irreducible or "")] *= 0.5
+    return to_internal(natural[None], fitted.law.parameters)
 
 
 def _describe(method: str, select: str, resamples: int, shared: float) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from scalekit.fitters.planning import Plan
 
+At = float | Sequence[float] | np.ndarray
+
 FAR = 1.0  # decades beyond the data: a note says so
 TOO_FAR = 3.0
 DECADES_ON = 2.0  # the default range of a crossing goes this far beyond the largest run
@@ -35,7 +37,7 @@ class Comparison(Result):
 
     `fits` holds the fit of each system, with joint draws: row b of all of them is one resample.
     `drifts`, of shape (systems, draws), is what the laws may get wrong beyond the data. `runs`
-    holds all runs (columns `system`, the scales, `loss`), `at` the scales asked about.
+    holds all runs (columns `system`, the scales, `loss`), `asked` the scales asked about.
     """
 
     by: str
@@ -43,7 +45,7 @@ class Comparison(Result):
     select: str
     fits: Mapping[str, Fit]
     drifts: np.ndarray
-    at: np.ndarray
+    asked: np.ndarray
     confidence_level: float
     interval_method: str
     runs: pd.DataFrame
@@ -86,7 +88,7 @@ class Comparison(Result):
         low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
         return low, high
 
-    def win_probability(self, at: float | Sequence[float] | None = None) -> pd.DataFrame:
+    def win_probability(self, at: At | None = None) -> pd.DataFrame:
         """Return, for each scale of `at` and each system, whether it would be the best choice.
 
         Columns: `at, system, predicted, ci_lower, ci_upper` (the loss), `win_probability` (the
@@ -94,7 +96,7 @@ class Comparison(Result):
         exceeds the best one's on average, if it is chosen) and `extrapolation` (decades beyond
         the system's largest run).
         """
-        scales = self.at if at is None else _positive(at)
+        scales = self.asked if at is None else _positive(at)
         logs = self._log_losses(scales)
         lowest = logs.min(axis=0)
         first = logs == lowest
@@ -118,7 +120,7 @@ class Comparison(Result):
         return pd.concat(tables).sort_values("at", kind="stable").reset_index(drop=True)
 
     def difference(
-        self, at: float | Sequence[float], first: str | None = None, second: str | None = None
+        self, at: At, first: str | None = None, second: str | None = None
     ) -> pd.DataFrame:
         """Return by what share the loss of `second` differs from that of `first` (negative: lower).
 
@@ -141,7 +143,7 @@ class Comparison(Result):
         )
 
     def efficiency(
-        self, at: float | Sequence[float], first: str | None = None, second: str | None = None
+        self, at: At, first: str | None = None, second: str | None = None
     ) -> pd.DataFrame:
         """Return how many times less of the scale `second` needs for the loss of `first` at `at`.
 
@@ -183,14 +185,14 @@ class Comparison(Result):
         if within is None:
             low = min(float(curve.observed.min()) for curve in curves.values())
             high = max(curve.reach for curve in curves.values()) * 10**DECADES_ON
-            within = (low, max(high, float(np.max(self.at, initial=0.0))))
+            within = (low, max(high, float(np.max(self.asked, initial=0.0))))
         return find_crossover(curves, first, second, within, self.confidence_level, self.provenance)
 
-    def decide(self, at: float | Sequence[float]) -> Comparison:
+    def decide(self, at: At) -> Comparison:
         """Return the comparison with the verdict at these scales in its table and summary."""
         asked = np.unique(_positive(at))
         kept = tuple(note for note in self.notes if note.code not in ("far_extrapolation", "drift"))
-        moved = replace(self, at=asked, notes=kept)
+        moved = replace(self, asked=asked, notes=kept)
         return replace(moved, notes=(*kept, *_verdict_notes(moved)))
 
     def _pair(self, first: str | None, second: str | None) -> tuple[str, str]:
@@ -207,7 +209,7 @@ class Comparison(Result):
         if len(self.systems) == 2:
             order = list(self.systems)
         else:
-            table = self.win_probability(self.at[-1:])
+            table = self.win_probability(self.asked[-1:])
             order = list(table.sort_values("win_probability", ascending=False)["system"])
         others = [name for name in order if name not in given]
         if first is not None:
@@ -216,7 +218,9 @@ class Comparison(Result):
 
     def sentence(self) -> str:
         """Return the verdict at the last asked scale."""
-        table = self.win_probability(self.at[-1:]).sort_values("win_probability", ascending=False)
+        table = self.win_probability(self.asked[-1:]).sort_values(
+            "win_probability", ascending=False
+        )
         best = table.iloc[0]
         chance = best["win_probability"]
         verb = "wins" if chance >= SETTLED else "leads" if chance >= 0.5 + 0.5 / len(table) else ""
@@ -243,7 +247,7 @@ class Comparison(Result):
         """
         from scalekit.fitters.planning import next_runs
 
-        best = self.win_probability(self.at[-1:])["win_probability"].max()
+        best = self.win_probability(self.asked[-1:])["win_probability"].max()
         if best >= SETTLED or self.along not in next(iter(self.fits.values())).law.scales:
             return ""
         offers = pd.DataFrame({self.along: self.reach * np.array([1.0, 2.0, 4.0])})
@@ -296,7 +300,7 @@ class Comparison(Result):
     def payload(self) -> dict[str, Any]:
         """Return the verdict, the crossover and the fits as plain values."""
         table = self.to_frame()
-        last = table[table["at"] == self.at[-1]]
+        last = table[table["at"] == self.asked[-1]]
         first = next(iter(self.fits.values()))
         pairs = [
             self.crossover(a, b).answer()
@@ -318,7 +322,7 @@ class Comparison(Result):
             "crossover": self.crossover().answer(),
             "crossovers": pairs,
             "win_probability": dict(zip(last["system"], last["win_probability"], strict=True)),
-            "at": self.at.tolist(),
+            "at": self.asked.tolist(),
             "table": table.to_dict("records"),
             "sentence": self._answer(self.crossover()),
             "drift": self.drift,
@@ -331,7 +335,7 @@ class Comparison(Result):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return draws and data, which `save` keeps beside the JSON."""
-        found = {"drifts": self.drifts, "at": self.at}
+        found = {"drifts": self.drifts, "asked": self.asked}
         for k, fit in enumerate(self.fits.values()):
             found |= {f"fit{k}_{name}": array for name, array in fit.arrays().items()}
         for name in self.runs:
@@ -356,7 +360,7 @@ class Comparison(Result):
             **{key: values[key] for key in ("by", "along", "select", "confidence_level")},
             fits=fits,
             drifts=arrays["drifts"],
-            at=arrays["at"],
+            asked=arrays["asked"],
             interval_method=values["interval_method"],
             runs=pd.DataFrame(runs),
             notes=tuple(Note(**note) for note in values["notes"]),
@@ -376,7 +380,7 @@ class Comparison(Result):
         return plot_win_probability(self, ax)
 
 
-def _positive(at: float | Sequence[float] | np.ndarray) -> np.ndarray:
+def _positive(at: At) -> np.ndarray:
     try:
         found = np.atleast_1d(np.asarray(at, dtype=float))
     except (TypeError, ValueError):
@@ -403,7 +407,7 @@ def _times_less(
 
 
 def _verdict_notes(duel: Comparison) -> Iterator[Note]:
-    decades = float(np.log10(duel.at[-1] / min(c.reach for c in duel.curves.values())))
+    decades = float(np.log10(duel.asked[-1] / min(c.reach for c in duel.curves.values())))
     if decades > FAR:
         yield Note(
             "far_extrapolation",

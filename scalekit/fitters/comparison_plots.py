@@ -32,7 +32,7 @@ def plot_comparison(duel: Comparison, ax: Axes | None = None, plan: Plan | None 
     """
     ax = new_axes(ax)
     low = min(float(curve.observed.min()) for curve in duel.curves.values())
-    grid = np.geomspace(low, max(duel.reach, float(duel.at[-1])), POINTS)
+    grid = np.geomspace(low, max(duel.reach, float(duel.asked[-1])), POINTS)
     tail = (1 - duel.confidence_level) / 2
     tops = []
     for name, colour in _colours(duel).items():
@@ -77,7 +77,7 @@ def plot_win_probability(duel: Comparison, ax: Axes | None = None) -> Axes:
     """Draw the probability that each system is the best, along the scale."""
     ax = new_axes(ax)
     low = min(float(curve.observed.min()) for curve in duel.curves.values())
-    grid = np.geomspace(low, max(duel.reach * 10, float(duel.at[-1])), POINTS)
+    grid = np.geomspace(low, max(duel.reach * 10, float(duel.asked[-1])), POINTS)
     table = duel.win_probability(grid)
     for name, colour in _colours(duel).items():
         rows = table[table["system"] == name]

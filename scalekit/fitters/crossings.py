@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def crossings(difference: Difference, low: float, high: float, points: int = POI
     u, d = np.array(knots)[order], np.array(found)[order]
     apart = np.flatnonzero(d)
     roots = []
-    for left, right in zip(apart[:-1], apart[1:], strict=True):
+    for left, right in pairwise(apart):
         if d[left] * d[right] > 0:
             continue
         if right > left + 1:  # zero on the grid itself: the middle of where it is

@@ -32,9 +32,10 @@ class Crossover(Result):
     one: they lie beyond an end, and an end of the interval that falls there is put at the range's
     end and told in `open_below` or `open_above`. `probability` is the share of draws with such a
     crossing in the range, `probability_observed` in the scales that both systems were run at,
-    `ahead_at_end` the share in which the winner leads at the range's end. `counts` holds the shares of draws with no, one, two or more crossings. `estimates` are all crossings
-    of the two fits themselves and `order` the winner before, between and after them. `status` is
-    "crosses", "none in range" or "not identified".
+    `ahead_at_end` the share in which the winner leads at the range's end. `counts` holds the
+    shares of draws with no, one, two or more crossings. `estimates` are all crossings of the two
+    fits themselves and `order` the winner before, between and after them. `status` is "crosses",
+    "none in range" or "not identified".
     """
 
     winner: str
@@ -109,7 +110,9 @@ class Crossover(Result):
             estimates=tuple(values["estimates"]),
             order=tuple(values["order"]),
             median=np.nan if values["median"] is None else values["median"],
-            interval=Interval(*ends, values["confidence_level"], values["interval_method"]),
+            interval=Interval(
+                ends[0], ends[1], values["confidence_level"], values["interval_method"]
+            ),
             counts=dict(values["counts"]),
             notes=tuple(Note(**note) for note in values["notes"]),
             provenance=Provenance.from_dict(values["provenance"]),
@@ -138,8 +141,8 @@ class Crossover(Result):
             )
         if self.ahead_at_end >= SURE and not self.open_above:
             return (
-                f"{self.winner} is ahead of {self.loser} from {upper} {self.along} on at the latest "
-                f"({level}); whether they cross below that is not identified by these runs "
+                f"{self.winner} is ahead of {self.loser} from {upper} {self.along} on at the "
+                f"latest ({level}); whether they cross below that is not identified by these runs "
                 f"(probability {chance} {span})"
             )
         return (
@@ -239,7 +242,10 @@ def find_crossover(
         in_the_limit=_limit(curves, winner, loser),
         median=float(np.clip(ends[1], low, high)) if status != "none in range" else np.nan,
         interval=Interval(
-            *(float(np.clip(e, low, high)) for e in ends[[0, 2]]), confidence_level, method
+            float(np.clip(ends[0], low, high)),
+            float(np.clip(ends[2], low, high)),
+            confidence_level,
+            method,
         ),
         open_below=bool(ends[0] < low),
         open_above=bool(ends[2] > high),

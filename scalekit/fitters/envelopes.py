@@ -50,11 +50,8 @@ class Envelope(Result):
         """Return the interval of the exponent of "params" or "tokens"."""
         if name not in self.exponents.index:
             raise InputError(f"There is no exponent of '{name}'; there are: params, tokens.")
-        row = self.exponents.loc[name]
-        return Interval(
-            float(row["ci_lower"]), float(row["ci_upper"]), self.confidence_level,
-            self.interval_method,
-        )  # fmt: skip
+        low, high = self.exponents.loc[name, ["ci_lower", "ci_upper"]].to_numpy(float)
+        return Interval(float(low), float(high), self.confidence_level, self.interval_method)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a budget of the envelope."""

@@ -49,11 +49,8 @@ class Frontier(Result):
         """Return the interval of the exponent of "params" or "tokens"."""
         if name not in self.exponents.index:
             raise InputError(f"There is no exponent of '{name}'; there are: params, tokens.")
-        row = self.exponents.loc[name]
-        return Interval(
-            float(row["ci_lower"]), float(row["ci_upper"]), self.confidence_level,
-            self.interval_method,
-        )  # fmt: skip
+        low, high = self.exponents.loc[name, ["ci_lower", "ci_upper"]].to_numpy(float)
+        return Interval(float(low), float(high), self.confidence_level, self.interval_method)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a budget."""
@@ -89,7 +86,7 @@ class Frontier(Result):
 
     def summary(self) -> str:
         """Return one sentence a budget, the exponents, and how it was found."""
-        lines = [_sentence(row, self.confidence_level) for row in self.table.to_dict("records")]
+        lines = [_sentence(row) for row in self.table.to_dict("records")]
         if len(self.exponents):
             shown = ", ".join(
                 f"{name} ~ C^{row['estimate']:.3f} [{row['ci_lower']:.3f}, {row['ci_upper']:.3f}]"
@@ -107,7 +104,7 @@ class Frontier(Result):
         return plot_frontier(self, ax)
 
 
-def _sentence(row: Mapping[str, float], level: float) -> str:
+def _sentence(row: Mapping[Any, Any]) -> str:
     def shown(name: str, form: Callable[[float], str]) -> str:
         low, high = row[f"{name}_lower"], row[f"{name}_upper"]
         if not np.isfinite(row[name]):
@@ -325,6 +322,7 @@ def _cap_notes(fit: Fit, table: pd.DataFrame, cap: float) -> list[Note]:
             "warning",
             f"The data are used up at {int(used_up.sum())} of the budgets. The law "
             f"'{fit.law.name}' knows no repeated data, so it stops at one epoch and spends the "
-            "rest on a larger model; fit the law 'repeated_data' to runs of several epochs to reuse them.",
+            "rest on a larger model; fit the law 'repeated_data' to runs of several epochs to "
+            "reuse them.",
         )
     ]

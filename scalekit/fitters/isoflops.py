@@ -65,11 +65,8 @@ class Isoflops(Result):
         """Return the interval of the exponent of "params" or "tokens"."""
         if name not in self.exponents.index:
             raise InputError(f"There is no exponent of '{name}'; there are: params, tokens.")
-        row = self.exponents.loc[name]
-        return Interval(
-            float(row["ci_lower"]), float(row["ci_upper"]), self.confidence_level,
-            self.interval_method,
-        )  # fmt: skip
+        low, high = self.exponents.loc[name, ["ci_lower", "ci_upper"]].to_numpy(float)
+        return Interval(float(low), float(high), self.confidence_level, self.interval_method)
 
     def predict(self, flops: float | Sequence[float]) -> pd.DataFrame:
         """Return the optimal params, tokens and tokens per param of budgets, with intervals."""
@@ -177,8 +174,9 @@ def isoflop(
     of the best one, since far from the bottom no parabola holds (default 4 for the parabola, 10
     for the cubic, all for the spline). `noise` is the standard deviation of log loss between
     repeated runs; None takes the column `noise` (of the loss, a row each) where there is one, else
-    the scatter about a cubic near the bottom, pooled over budgets. Intervals come from resampling this noise; a budget is used where the minimum lies
-    inside its sizes, and weighs by how sharply it is known.
+    the scatter about a cubic near the bottom, pooled over budgets. Intervals come from resampling
+    this noise; a budget is used where the minimum lies inside its sizes, and weighs by how sharply
+    it is known.
 
     Raises FitError where fewer than three budgets have a minimum inside: N* cannot be said.
     Hoffmann et al. 2022, arXiv:2203.15556, approach 2; Porian et al. 2024, arXiv:2406.19146.

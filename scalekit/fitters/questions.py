@@ -52,7 +52,7 @@ def _ask_comparison(duel: Comparison, question: str, at: At) -> Question:
         )
     if isinstance(at, Mapping):
         at = at.get(duel.along)
-    scale = float(duel.at[-1]) if at is None else float(at)
+    scale = float(duel.asked[-1]) if at is None else float(at)
     table = duel.win_probability(scale).sort_values("win_probability", ascending=False)
     first, second = table["system"].iloc[0], table["system"].iloc[1]
     if question == "verdict":
@@ -99,7 +99,7 @@ def _ask_fit(fit: Fit, question: str, at: At) -> Question:
         words = f"log {question}" if log else question
         return Question(fit.draws[:, [k]], float(fit.theta[k]), words, "")
     if question == "optimum":
-        if at is None or isinstance(at, Mapping) and "flops" not in at:
+        if at is None or (isinstance(at, Mapping) and "flops" not in at):
             raise InputError("The question 'optimum' needs a budget: at=FLOPs.")
         flops = np.array([float(at["flops"] if isinstance(at, Mapping) else at)])
         both = np.concatenate([fit.theta[None], fit.draws])

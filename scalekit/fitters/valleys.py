@@ -6,6 +6,8 @@ batch: `loss` has shape (resamples, sizes), the result one minimum a resample.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from scalekit.errors import InputError, did_you_mean
@@ -78,7 +80,7 @@ def _spline(log_params: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.nd
     from scipy.interpolate import Akima1DInterpolator
 
     inner = [np.linspace(a, b, POINTS, endpoint=False)
-             for a, b in zip(log_params[:-1], log_params[1:], strict=True)]  # fmt: skip
+             for a, b in pairwise(log_params)]  # fmt: skip
     grid = np.append(np.concatenate(inner), log_params[-1])
     curve = Akima1DInterpolator(log_params, loss, axis=1)(grid)
     best = curve.argmin(axis=1)

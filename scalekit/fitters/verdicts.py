@@ -45,7 +45,7 @@ class Verdicts(Result):
     @property
     def agree(self) -> bool:
         """True where the same system is best on all."""
-        return self.table["best"].nunique() == 1
+        return len(set(self.table["best"])) == 1
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a metric."""
@@ -87,7 +87,7 @@ class Verdicts(Result):
             )
         shares = self.table["best"].value_counts()
         listed = ", ".join(f"{name} on {count}" for name, count in shares.items())
-        settled = "and these differ" if sure["best"].nunique() > 1 else "which do not contradict"
+        settled = "and these differ" if len(set(sure["best"])) > 1 else "which do not contradict"
         return (
             f"{where} the verdict depends on {self.across}: best is {listed} of {number}; "
             f"settled on {len(sure)}, {settled}"
@@ -130,7 +130,7 @@ def compare_across(
         str(value): compare(part.drop(columns=across), by, at=at, rng=rng, **options)
         for value, part in frame.groupby(across, sort=False)
     }
-    scale = float(at) if at is not None else max(float(duel.at[-1]) for duel in duels.values())
+    scale = float(at) if at is not None else max(float(duel.asked[-1]) for duel in duels.values())
     duels = {name: duel.decide(scale) for name, duel in duels.items()}
     rows = []
     for name, duel in duels.items():
