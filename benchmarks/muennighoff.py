@@ -1,22 +1,31 @@
-"""How well the 182 repeated-data runs pin down R_D* and R_N*: an independent oracle.
+"""How well the 182 repeated-data runs pin down R_D* and R_N*: an oracle, and scalekit beside.
 
     python benchmarks/muennighoff.py
 
 Muennighoff et al. 2023 (arXiv:2305.16264) fit the two half-lives with A, B, E and the exponents
 held, by Huber loss (delta 1e-3) on log loss. The published pair is a local minimum of that
-objective. Written with numpy and scipy alone, so that scalekit can be checked against it.
+objective. The oracle is written with numpy and scipy alone, so that scalekit is checked by it; the
+last lines are scalekit's: `fit(runs, "repeated_data", fixed={"E": ..., ...})` and its profile.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 import pandas as pd
-from measure import print_table, public_table
+from measure import print_table, public_table, timed
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
+
+from scalekit.fitters import Fit, fit
 
 Array = NDArray[np.float64]
 LOG_A, LOG_B, LOG_E, EXPONENT = 6.255414, 7.3049974, 0.6254804, 0.3526596
@@ -128,6 +137,37 @@ def flat_range(runs: Runs, best: float, slack: float = 1.005) -> list[tuple[floa
     return [(float(near[:, i].min()), float(near[:, i].max())) for i in (0, 1)]
 
 
+def fit_with_scalekit(runs: Runs) -> Fit:
+    """Return scalekit's fit of the two half-lives, the other five parameters held fixed."""
+    table = {"params": runs.params, "tokens": runs.tokens, "unique_tokens": runs.unique}
+    return fit(
+        {**table, "loss": runs.loss},
+        "repeated_data",
+        delta=DELTA,
+        fixed={
+            "E": np.exp(LOG_E),
+            "A": np.exp(LOG_A),
+            "B": np.exp(LOG_B),
+            **dict.fromkeys(("alpha", "beta"), EXPONENT),
+        },
+        interval="none",
+    )
+
+
+def show_scalekit(runs: Runs) -> None:
+    found, spent = timed(lambda: fit_with_scalekit(runs))
+    print(f"\nscalekit, {spent.cpu:.2f} s of CPU: {found.search.agreeing} of {found.search.starts} "
+          f"starts at the best objective {found.objective_value:.9f}")  # fmt: skip
+    values = found.values
+    print(f"R_D* {values['R_D']:.2f}, R_N* {values['R_N']:.3f}; the oracle's objective there "
+          f"{objective(np.array([values['R_D'], values['R_N']]), runs):.9f}")  # fmt: skip
+    for name in ("R_D", "R_N"):
+        along = found.profile(name)
+        print(along.summary())
+        near = along.table[along.table["objective"] <= 1.005 * found.objective_value]["value"]
+        print(f"  within 0.5% of the best: {near.min():.3g} to {near.max():.3g}")
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     runs = read_runs()
@@ -149,6 +189,7 @@ def main() -> None:
     flat = profile(runs, np.array([3, 5, 8, 15.387756, 30, 60, 95, 160, 300, 1000, 1e4, 1e6]))
     table = [[f"{rd:.6g}", f"{rn:.3f}", f"{v:.7f}", f"{v / best - 1:.3%}"] for rd, rn, v in flat]
     print_table(("profile: R_D*", "best R_N*", "objective", "above best"), table)
+    show_scalekit(runs)
 
 
 if __name__ == "__main__":

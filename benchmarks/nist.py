@@ -2,9 +2,10 @@
 
     python benchmarks/nist.py
 
-The digits are the smallest over the parameters, at most 11 (what is certified). scalekit is
-started twice from each published start, as it stands and with the linear parameters refitted
-(variable projection), and keeps the lower sum; scipy's curve_fit (Levenberg-Marquardt) is beside.
+The digits are the smallest over the parameters, at most 11 (what is certified); equal terms of a
+sum (the exponentials of Lanczos, the waves of ENSO) may change places. scalekit takes the published
+start as `fit(start=...)` does: the middle of the ranges that it searches with 12 starts, all
+parameters unbounded. scipy's curve_fit (Levenberg-Marquardt) is beside.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import os
 import sys
 import warnings
+from itertools import permutations
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,34 +29,46 @@ from tests.reference.nist_strd import SETS, NistSet
 
 Array = NDArray[np.float64]
 ENOUGH, MOST = 6, 11
+STARTS = 12
 METHODS = ("scalekit", "scipy")
+
+
+def equal_orders(problem: NistSet) -> list[list[int]]:
+    """Return the orders of the parameters that give the same formula."""
+    if problem.name.startswith("Lanczos"):
+        return [[2 * k + i for k in order for i in (0, 1)] for order in permutations(range(3))]
+    if problem.name == "ENSO":
+        return [list(range(9)), [0, 1, 2, 6, 7, 8, 3, 4, 5]]
+    return [list(range(len(problem.certified)))]
 
 
 def matching_digits(problem: NistSet, found: Array) -> float:
     """Return the log relative error of the worst parameter, between 0 and 11."""
     certified = np.array(list(problem.certified.values()))
-    error = np.max(np.abs(found - certified) / np.abs(certified))
+    error = min(np.max(np.abs(found[order] / certified - 1)) for order in equal_orders(problem))
     if not np.isfinite(error):
         return 0.0
     return float(np.clip(-np.log10(max(error, 1e-300)), 0, MOST))
 
 
 def fit_with_scalekit(problem: NistSet, start: dict[str, float]) -> Array:
-    """Return the parameters that scalekit's solver reaches from one published start."""
+    """Return the best parameters that scalekit's solver finds around one published start."""
     from scalekit.fitters import Law, Objective, Parameter
-    from scalekit.fitters.model import to_internal, to_natural
+    from scalekit.fitters.model import to_natural
     from scalekit.fitters.solver import Problem, solve
-    from scalekit.fitters.starts import _with_linear
+    from scalekit.fitters.starts import centred_on, propose_starts
 
-    parameters = tuple(Parameter(name, lower=-np.inf) for name in problem.certified)
+    unbounded = [Parameter(name, lower=-np.inf) for name in problem.certified]
     law = Law(
-        problem.name, problem.formula, scales=tuple(problem.predictors), parameters=parameters
+        problem.name,
+        problem.formula,
+        scales=tuple(problem.predictors),
+        parameters=tuple(centred_on(unbounded, start)),
     )
     posed = Problem.of(law.model, problem.predictors, problem.target(), Objective("squares"))
     rows = np.ones(len(problem.y))
-    given = to_internal(np.array([[start[name] for name in law.names]]), law.parameters)
-    starts = [given, _with_linear(posed, given, rows)] if law.model.linear else [given]
-    found = solve(posed, np.concatenate(starts), rows, max_iterations=5000, tolerance=1e-16)
+    starts = propose_starts(posed, rows, STARTS)
+    found = solve(posed, starts, rows, max_iterations=5000, tolerance=1e-16)
     best = to_natural(found.theta[[int(found.value.argmin())]], law.parameters)[0]
     return np.array([best[law.names.index(name)] for name in problem.certified])
 

@@ -21,14 +21,30 @@ _PUBLIC = {
     # fitters
     "Law": "scalekit.fitters",
     "Parameter": "scalekit.fitters",
+    "PowerLawRegressor": "scalekit.fitters.sklearn_api",
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+<<<<<<< HEAD
     "compare": "scalekit.fitters.comparing",
     "compare_across": "scalekit.fitters.verdicts",
     "envelope": "scalekit.fitters.envelopes",
     "isoflop": "scalekit.fitters.isoflops",
     "next_runs": "scalekit.fitters.planning",
+=======
+    # evals
+    "benchmark_variance": "scalekit.evals",
+    "compare_models": "scalekit.evals",
+    "example_evals": "scalekit.evals",
+    "noise_weights": "scalekit.evals",
+    "power": "scalekit.evals",
+    "read_evals": "scalekit.evals",
+    "signal": "scalekit.evals",
+    # selectors
+    "distance": "scalekit.selectors.transport",
+    "mixture_transport": "scalekit.selectors.transport",
+    "project": "scalekit.selectors.mixtures.projection",
+>>>>>>> main
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -21,6 +21,16 @@ KINDS = {
     "isoflop": ("scalekit.fitters.isoflops", "Isoflops"),
     "envelope": ("scalekit.fitters.envelopes", "Envelope"),
     "plan": ("scalekit.fitters.planning", "Plan"),
+    "evals": ("scalekit.evals.table", "Evals"),
+    "benchmark_variance": ("scalekit.evals.variance", "BenchmarkVariance"),
+    "model_comparison": ("scalekit.evals.paired", "ModelComparison"),
+    "power": ("scalekit.evals.power", "PowerTable"),
+    "signal": ("scalekit.evals.signal_to_noise", "SignalReport"),
+    "distance": ("scalekit.selectors.transport.measure", "Distance"),
+    "mixture_survey": ("scalekit.selectors.transport.survey", "MixtureSurvey"),
+    "closest_mixture": ("scalekit.selectors.transport.closest", "ClosestMixture"),
+    "projection": ("scalekit.selectors.mixtures.projection", "Projection"),
+    "projected_mixture": ("scalekit.selectors.mixtures.projecting.choice", "ProjectedMixture"),
 }
 
 

@@ -16,9 +16,12 @@ COMMANDS = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the example runs in it, as the pages assume."""
+    """A folder with the example tables in it and where the clone has them, as pages assume."""
     for table in (ROOT / "scalekit" / "data" / "examples").glob("*.csv"):
         shutil.copy(table, tmp_path / table.name)
+        folder = tmp_path / table.parent.relative_to(ROOT)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(table, folder / table.name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

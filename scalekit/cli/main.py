@@ -20,6 +20,13 @@ COMMANDS = {
     "isoflop": ("frontier", "isoflop"),
     "next-runs": ("next_runs", "next_runs"),
     "demo": ("demo", "demo"),
+    "variance": ("variance", "variance"),
+    "compare-models": ("compare_models", "compare_models"),
+    "power": ("power", "power"),
+    "signal": ("signal_to_noise", "signal"),
+    "distance": ("distance", "distance"),
+    "transport": ("transport", "transport"),
+    "project": ("project", "project"),
 }
 
 

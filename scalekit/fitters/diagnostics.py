@@ -80,6 +80,8 @@ def _search_notes(fit: Fit, optima: Solution) -> Iterator[Note]:
 def _bound_notes(fit: Fit) -> Iterator[Note]:
     problem = fit.problem
     for k, parameter in enumerate(fit.law.parameters):
+        if parameter.fixed:
+            continue
         at_lower = fit.theta[k] <= problem.lower[k]
         at_upper = fit.theta[k] >= problem.upper[k]
         if at_lower and parameter.name == fit.law.irreducible and parameter.lower == 0:
@@ -133,12 +135,12 @@ def _range_notes(fit: Fit) -> Iterator[Note]:
                 f"{' and '.join(fit.scales)} move together (correlation above 0.98), so their "
                 "exponents cannot be told apart. Vary one at a fixed value of the other.",
             )
-    needed = 2 * len(fit.theta)
+    needed = 2 * fit.law.n_free
     if fit.n_clusters < needed:
         yield Note(
             "few_configurations",
             "warning",
-            f"{fit.n_clusters} different configurations for {len(fit.theta)} parameters; below "
+            f"{fit.n_clusters} different configurations for {fit.law.n_free} parameters; below "
             f"{needed} intervals tend to be too narrow even with the correction made.",
         )
 
@@ -181,7 +183,7 @@ def sensitivity_table(fit: Fit) -> pd.DataFrame:
             variants.append((f"objective {name}", other, fit.weights))
     worst = np.argsort(-np.abs(fit.residuals) * (fit.weights > 0), kind="stable")
     for count in DROPPED:
-        if len(fit.loss) - count > 2 * len(fit.theta) and len(fit.loss) <= MOST_ROWS:
+        if len(fit.loss) - count > 2 * fit.law.n_free and len(fit.loss) <= MOST_ROWS:
             weights = fit.weights.copy()
             weights[worst[:count]] = 0.0
             variants.append((f"without the {count} worst row(s)", fit.problem, weights))

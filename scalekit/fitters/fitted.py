@@ -104,7 +104,7 @@ class Fit(Result):
     @property
     def scaled_residuals(self) -> np.ndarray:
         """The residuals, widened for the parameters that the fit has used up."""
-        return self.residuals * small_sample_factor(self.n_clusters, len(self.theta))
+        return self.residuals * small_sample_factor(self.n_clusters, self.law.n_free)
 
     @property
     def noise(self) -> float:
@@ -118,7 +118,7 @@ class Fit(Result):
 
     def widening(self, confidence_level: float) -> float:
         """Return the factor by which few runs widen percentile intervals (Student's quantile)."""
-        return student_factor(self.n_clusters, len(self.theta), confidence_level)
+        return student_factor(self.n_clusters, self.law.n_free, confidence_level)
 
     def interval(self, name: str, confidence_level: float | None = None) -> Interval:
         """Return the interval of one parameter; raises InputError for a name that is none.
@@ -137,6 +137,8 @@ class Fit(Result):
             self.draws[:, k], self.theta[k], level, self.widening(level)
         )
         parameter = self.law.parameters[k]
+        if parameter.fixed:
+            return Interval(parameter.lower, parameter.upper, level, "held fixed")
         ends = np.exp([low, high]) if parameter.log else np.array([low, high])
         lower, upper = np.clip(ends, parameter.lower, parameter.upper)
         return Interval(float(lower), float(upper), level, self.interval_method)
@@ -308,6 +310,7 @@ def _parameter_table(table: pd.DataFrame, confidence_level: float) -> str:
     for row in table.to_dict("records"):
         shown = f"[{_short(row['ci_lower'])}, {_short(row['ci_upper'])}]"
         shown = shown if np.isfinite(row["ci_lower"]) else "none computed"
+        shown = row["method"] if row["method"] == "held fixed" else shown
         lines.append(f"{row['parameter']:<10} {_short(row['estimate']):>12}  {shown}")
     return "\n".join(lines)
 

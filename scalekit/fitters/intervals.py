@@ -156,7 +156,7 @@ def _wild(
     fitted = problem.model.value(solutions.theta[:1], problem.scales)
     residual = problem.residual(solutions.theta[:1])[0]
     groups, inverse = np.unique(clusters, return_inverse=True)
-    widening = small_sample_factor(len(groups), len(problem.model.parameters))
+    widening = small_sample_factor(len(groups), _n_free(problem))
     found, agreements = [], []
     for size in _portions(resamples, len(clusters)):
         signs = webb[rng.integers(0, 6, size=(size, len(groups)))][:, inverse]
@@ -192,7 +192,7 @@ def covariance(
     groups, inverse = np.unique(clusters, return_inverse=True)
     scores = np.zeros((len(groups), count))
     np.add.at(scores, inverse, slopes)
-    scores *= small_sample_factor(len(groups), count)
+    scores *= small_sample_factor(len(groups), _n_free(problem))
     free = np.flatnonzero(~held)
     result = np.zeros((count, count))
     inner = np.linalg.pinv(hessian[np.ix_(free, free)], hermitian=True)
@@ -214,6 +214,10 @@ def _sandwich_draws(
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     moved = theta + rng.standard_normal((resamples, len(theta))) @ root.T
     return np.clip(moved, problem.lower, problem.upper)
+
+
+def _n_free(problem: Problem) -> int:
+    return int((problem.lower < problem.upper).sum())
 
 
 def small_sample_factor(clusters: int, parameters: int) -> float:

@@ -91,6 +91,11 @@ class Law:
         return tuple(parameter.name for parameter in self.parameters)
 
     @property
+    def n_free(self) -> int:
+        """The number of parameters that are fitted, not held fixed by equal bounds."""
+        return sum(not parameter.fixed for parameter in self.parameters)
+
+    @property
     def irreducible(self) -> str | None:
         """The name of the constant term, if the law has one."""
         for name in () if self.between else linear_names(self.expr, self.names):

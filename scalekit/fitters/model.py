@@ -40,6 +40,11 @@ class Parameter:
     scale: str | None = None
     inverse: bool = False
 
+    @property
+    def fixed(self) -> bool:
+        """True where both bounds are equal: the parameter is not fitted."""
+        return self.lower == self.upper
+
 
 class Model(Protocol):
     """What the solver needs of a law."""

@@ -130,16 +130,13 @@ def asked_scales(fit: HasLaw, at: pd.DataFrame | None, scales: Mapping[str, Any]
             f"The law '{fit.law.name}' has no scale '{unknown[0]}'. "
             f"{did_you_mean(unknown[0], fit.law.scales)}"
         )
-    given = _derive(given, fit.law.scales)
-    missing = [name for name in fit.law.scales if name not in given]
-    if missing:
-        raise ColumnNotFoundError(
-            f"The law '{fit.law.name}' needs the scale '{missing[0]}' to predict; given "
-            f"are {', '.join(map(str, given)) or 'none'}."
-        )
     try:
+        given = _derive(given, fit.law.scales)
+        _require_scales(fit.law, given)
         arrays = [np.atleast_1d(np.asarray(given[name], dtype=float)) for name in fit.law.scales]
         arrays = list(np.broadcast_arrays(*arrays))
+    except ColumnNotFoundError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(
             f"The scales to predict at are not numbers of one shape: {error}"
@@ -149,6 +146,15 @@ def asked_scales(fit: HasLaw, at: pd.DataFrame | None, scales: Mapping[str, Any]
             bad = array[~(np.isfinite(array) & (array > 0))][0]
             raise InputError(f"Cannot predict at {name} = {bad:g}: scales are positive numbers.")
     return pd.DataFrame(dict(zip(fit.law.scales, map(np.ravel, arrays), strict=True)))
+
+
+def _require_scales(law: Law, given: Mapping[str, Any]) -> None:
+    missing = [name for name in law.scales if name not in given]
+    if missing:
+        raise ColumnNotFoundError(
+            f"The law '{law.name}' needs the scale '{missing[0]}' to predict; given "
+            f"are {', '.join(map(str, given)) or 'none'}."
+        )
 
 
 def _derive(given: dict[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:

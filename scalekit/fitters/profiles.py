@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from scalekit.fitters.fitted import Fit
 
-WIDEST = 6.0  # of the half-width first guessed, each side
+FURTHEST_LOG = np.log(1e4)  # each side, of a positive parameter: four decades
+FURTHEST = 3.0  # each side, of any other parameter, in multiples of it (or of 1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,9 +111,12 @@ def profile(fit: Fit, name: str, points: int = 41) -> Profile:
             f"{did_you_mean(name, fit.law.names)}"
         )
     k = fit.law.names.index(name)
+    if fit.law.parameters[k].fixed:
+        held = fit.law.parameters[k].lower
+        raise InputError(f"{name} is held fixed at {held:g}, so it has no profile.")
     level = fit.confidence_level
     psi, inner, _ = fit.objective.slopes(fit.residuals)
-    spent = max(len(fit.loss) - len(fit.theta), 1) / len(fit.loss)
+    spent = max(len(fit.loss) - fit.law.n_free, 1) / len(fit.loss)
     ratio = np.mean(fit.weights * psi**2) / max(np.mean(fit.weights * inner), 1e-300) / spent
     threshold = fit.objective_value + 0.5 * float(chdtri(1, 1 - level)) * ratio
     grid = _grid(fit, k, threshold, points)
@@ -170,9 +174,10 @@ def _grid(fit: Fit, k: int, threshold: float, points: int) -> np.ndarray:
     centre = fit.theta[k]
     draws = fit.draws[:, k] if len(fit.draws) else np.array([centre])
     width = max(float(np.quantile(np.abs(draws - centre), 0.9)), 1e-3 * max(abs(centre), 1.0))
+    furthest = FURTHEST_LOG if fit.law.parameters[k].log else FURTHEST * max(abs(centre), 1.0)
     sides: list[float] = []
     for sign, bound in ((-1, lower), (1, upper)):
-        reach = width * np.geomspace(0.5, WIDEST * 8, 14)
+        reach = np.geomspace(0.5 * width, max(furthest, 8 * width), 20)
         ends = np.clip(centre + sign * reach, lower, upper)
         _, value = _refit_at(fit, k, ends)
         past = np.flatnonzero(value > threshold)

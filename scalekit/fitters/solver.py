@@ -210,7 +210,7 @@ def _newton(
         better = gain > 0
         theta[active[better]] = trial[better]
         promised = -0.5 * (at.gradient * (trial - theta_before)).sum(axis=1)
-        small = np.where(better, gain, promised) <= tolerance * np.abs(at.value)
+        small = np.where(better, gain, np.abs(promised)) <= tolerance * np.abs(at.value)
         here.put(active[better], there, better)
         damping[active] = np.where(
             better, np.maximum(0.15 * damping[active], 1e-12), 8 * damping[active]
@@ -271,16 +271,42 @@ def _local_rows(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> _Lo
 def _step(
     at: _Local, theta: np.ndarray, lower: np.ndarray, upper: np.ndarray, damping: np.ndarray
 ) -> np.ndarray:
-    """Return the damped Newton step inside the bounds; Gauss-Newton where the Hessian bends up.
+    """Return the damped Newton step inside the bounds.
 
-    The damping is measured in the majorising curvature, so it does not depend on units.
+    A parameter that would cross its bound is put on it, and the step of the others found again:
+    cutting off one coordinate of a joint step may make it lead uphill.
     """
     held = (theta <= lower) & (at.gradient > 0) | (theta >= upper) & (at.gradient < 0)
     held |= lower == upper
+    moved = np.zeros_like(theta)
+    step = _step_of_free(at, held, moved, damping)
+    for _ in range(theta.shape[1]):
+        end = theta + step
+        crossing = ~held & ((end < lower) | (end > upper))
+        rows = np.flatnonzero(crossing.any(axis=1))
+        if not rows.size:
+            break
+        held[rows] |= crossing[rows]
+        moved[rows] = np.where(held[rows], (np.clip(end, lower, upper) - theta)[rows], 0.0)
+        step[rows] = _step_of_free(at.at(rows), held[rows], moved[rows], damping[rows])
+    return step
+
+
+def _step_of_free(
+    at: _Local, held: np.ndarray, moved: np.ndarray, damping: np.ndarray
+) -> np.ndarray:
+    """Return the step of the parameters that are not held, given how far the others are moved.
+
+    Gauss-Newton where the Hessian bends down. The damping is measured in the majorising
+    curvature, so it does not depend on units.
+    """
     free = ~held
-    gradient = np.where(free, at.gradient, 0.0)
+    gradient = at.gradient
+    if moved.any():
+        gradient = gradient + np.matmul(at.hessian, moved[:, :, None])[:, :, 0]
+    gradient = np.where(free, gradient, 0.0)
     both = free[:, :, None] & free[:, None, :]
-    diagonal = np.arange(theta.shape[1])
+    diagonal = np.arange(held.shape[1])
     metric = np.where(both, at.curvature, 0.0)
     size = np.where(free, metric[:, diagonal, diagonal], 1.0)
     size = np.where(size > 0, size, 1.0)
@@ -291,14 +317,14 @@ def _step(
     metric[:, diagonal, diagonal] = np.where(free, 1.0 + RIDGE, 1.0)
     hessian = np.where(both, at.hessian, 0.0) / outer
     hessian[:, diagonal, diagonal] += np.where(free, RIDGE, 1.0)
-    soft = 0.05 * np.eye(theta.shape[1])  # a little of the diagonal, where the metric is singular
+    soft = 0.05 * np.eye(held.shape[1])  # a little of the diagonal, where the metric is singular
     damper = damping[:, None, None] * (metric + soft)
     right = gradient / root
     step, sound = _solve_positive(hessian + damper, right)
     if not sound.all():
         bent = np.flatnonzero(~sound)
         step[bent], _ = _solve_positive((metric + damper)[bent], right[bent], floor=1e-13)
-    return -np.where(free, step / root, 0.0)
+    return np.where(free, -step / root, moved)
 
 
 def _solve_positive(

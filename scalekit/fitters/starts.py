@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from scalekit.fitters.model import ImplicitModel, Parameter, to_internal
+from scalekit.fitters.model import ImplicitModel, Parameter, to_internal, to_natural
 from scalekit.fitters.solver import Problem, evaluate
 
 GRID = {0: 1, 1: 128, 2: 1024}  # points by number of nonlinear parameters
@@ -25,7 +25,8 @@ ELEMENTS = 4_000_000  # of grid points x rows held at once
 def propose_starts(problem: Problem, weights: np.ndarray, count: int) -> np.ndarray:
     """Return `count` start vectors (in the solver's coordinates), the most promising first.
 
-    `problem` has one batch member; `weights` has shape (rows,). Deterministic.
+    The middle of all starting ranges, which is where the user's own start values stand, is among
+    them. `problem` has one batch member; `weights` has shape (rows,). Deterministic.
     """
     problem, weights = _thin(problem, weights)
     grid = _grid(problem)
@@ -46,7 +47,7 @@ def propose_starts(problem: Problem, weights: np.ndarray, count: int) -> np.ndar
     near = order[: max(1, count // 2)]
     last = min(len(order), max(len(order) // 4, count)) - 1
     spread = order[np.linspace(min(len(near), last), last, count).astype(int)]
-    chosen = list(dict.fromkeys([*near, *spread]))[:count]
+    chosen = list(dict.fromkeys([*near, 0, *spread]))[:count]
     return theta[chosen]
 
 
@@ -81,17 +82,18 @@ def _thin(problem: Problem, weights: np.ndarray) -> tuple[Problem, np.ndarray]:
 
 
 def _grid(problem: Problem) -> np.ndarray:
-    """Return start vectors that fill the ranges of the nonlinear parameters evenly."""
+    """Return start vectors that fill the ranges of the nonlinear parameters, their middle first."""
     parameters, linear = problem.model.parameters, problem.model.linear
-    free = [k for k, parameter in enumerate(parameters) if parameter.name not in linear]
+    held = problem.lower == problem.upper
+    free = [k for k, p in enumerate(parameters) if p.name not in linear and not held[k]]
     size = GRID.get(len(free), LARGEST_GRID)
     if isinstance(problem.model, ImplicitModel):
         size = IMPLICIT_GRID
-    points = _spread(size, len(free))
+    points = np.concatenate([np.full((1, len(free)), 0.5), _spread(size, len(free))])
     natural = np.ones((len(points), len(parameters)))
     for column, k in enumerate(free):
         natural[:, k] = _from_unit(points[:, column], parameters[k], problem)
-    return to_internal(natural, parameters)
+    return np.where(held, problem.lower, to_internal(natural, parameters))
 
 
 def _from_unit(unit: np.ndarray, parameter: Parameter, problem: Problem) -> np.ndarray:
@@ -129,14 +131,23 @@ def _spread(points: int, dimensions: int) -> np.ndarray:
 
 
 def _with_linear(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return `theta` with the linear parameters that fit best, by (non-negative) least squares."""
+    """Return `theta` with the linear parameters that fit best, by (non-negative) least squares.
+
+    Those that are held fixed keep their values; their terms are taken off the losses first.
+    """
     model = problem.model
     names = [parameter.name for parameter in model.parameters]
-    places = [names.index(name) for name in model.linear]
+    places = np.array([names.index(name) for name in model.linear])
     rest, columns = model.columns(theta, problem.scales)
     shape = (len(theta), problem.target.shape[-1])
     design = np.stack([np.broadcast_to(column, shape) for column in columns], axis=1)
-    target = problem.target - np.broadcast_to(rest, shape)
+    held = (problem.lower == problem.upper)[places]
+    if held.all():
+        return theta
+    fixed = to_natural(theta, model.parameters)[:, places[held]]
+    with np.errstate(all="ignore"):
+        target = problem.target - rest - (fixed[:, :, None] * design[:, held]).sum(axis=1)
+    places, design = places[~held], design[:, ~held]
     # a relative error of the loss is an error of its logarithm
     square = weights / problem.target**2 if problem.objective.on_log else weights
     nonnegative = np.array([model.parameters[k].lower >= 0 for k in places])

@@ -1,1 +1,1 @@
-"""selectors: see DESIGN."""
+"""Choosing data: optimal-transport distances, mixtures of sources, scores of examples."""

@@ -1,0 +1,71 @@
+"""`scalekit compare-models`: is the difference between two recipes real?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scalekit.cli.common import Columns, Json, Level, Output, deliver, handled, parse_pairs
+
+
+@handled
+def compare_models(
+    log: Annotated[
+        Path, typer.Argument(help="A table, an lm-eval or Inspect log, or a folder of them.")
+    ],
+    a: Annotated[str | None, typer.Argument(help="First recipe, or its own log.")] = None,
+    b: Annotated[str | None, typer.Argument(help="Second recipe.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    seed_sd: Annotated[
+        str | None,
+        typer.Option(help="Seed noise: a number, or own, log, moderated, published."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Difference too small to matter, for 'equivalent'.")
+    ] = None,
+    last: Annotated[int, typer.Option(help="Average the last this many checkpoints.")] = 1,
+    adjust: Annotated[str, typer.Option(help="Over benchmarks: holm, bh, none.")] = "holm",
+    columns: Columns = None,
+    level: Level = 0.95,
+    as_json: Json = False,
+    output: Output = None,
+) -> None:
+    """Real, equivalent or not resolved: crossed errors of items, seeds, clusters and samples.
+
+    LOG A B compares two recipes of one log; LOG alone compares its two recipes; two paths compare
+    two logs of one recipe each.
+    """
+    from scalekit.evals import compare_models as compare
+    from scalekit.evals import read_evals
+
+    columns_as = parse_pairs(columns, "--columns")
+    if a is not None and b is None and Path(a).exists():
+        names = _names(log, Path(a))
+        evals = read_evals({names[0]: log, names[1]: Path(a)}, columns=columns_as)
+        a, b = names
+    else:
+        evals = read_evals(log, columns=columns_as)
+    deliver(
+        compare(evals, a, b, metric=metric, seed_sd=_seed_sd(seed_sd), margin=margin, last=last,
+                adjust=adjust, confidence_level=level),
+        as_json,
+        output,
+    )  # fmt: skip
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """Name two logs by the first part of their paths, from the end, that differs."""
+    for one, other in zip(reversed(first.resolve().parts), reversed(second.resolve().parts),
+                          strict=False):  # fmt: skip
+        if one != other and not one.startswith(("samples_", "results_")):
+            return Path(one).stem, Path(other).stem
+    return "first", "second"
+
+
+def _seed_sd(text: str | None) -> float | str | None:
+    try:
+        return text if text is None else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,58 @@
+"""`scalekit project`: what a mixture will reach at a larger size, and which one to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scalekit.cli.common import Json, Level, Output, Seed, deliver, handled, parse_pairs
+from scalekit.cli.transport import Sources, read_sources
+
+
+@handled
+def project(
+    pilots: Annotated[Path, typer.Argument(help="Pilot runs: shares, samples, metric (.csv).")],
+    source: Sources,
+    validation: Annotated[
+        Path, typer.Option("--validation", "-v", help="Feature file of the validation set.")
+    ],
+    samples: Annotated[
+        str | None, typer.Option(help="Choose the mixture at this many samples (1e6, 4k).")
+    ] = None,
+    cap: Annotated[
+        str | None, typer.Option(help="Most samples of a source: name=4e5,name=...")
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="The mixture otherwise taken: name=0.5,name=0.5.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Column of the metric.")] = None,
+    form: Annotated[
+        str, typer.Option(help="surface, or as published: projektor, projektor_notebook.")
+    ] = "surface",
+    level: Level = 0.95,
+    seed: Seed = 0,
+    as_json: Json = False,
+    output: Output = None,
+) -> None:
+    """Project a metric to any mixture and size; with --samples, choose the mixture."""
+    from scalekit.cli.common import parse_scales
+    from scalekit.selectors.mixtures.projection import project as fit_projection
+    from scalekit.selectors.transport.samples import read_features
+    from scalekit.units import parse_quantity
+
+    plan = fit_projection(
+        read_sources(source), validation, read_features(pilots), metric=metric, form=form,
+        confidence_level=level, rng=seed,
+    )  # fmt: skip
+    if samples is None and cap is None and prior is None:
+        deliver(plan, as_json, output)
+        return
+    shares = {name: float(share) for name, share in parse_pairs(prior, "--prior").items()}
+    choice = plan.choose(
+        None if samples is None else parse_quantity(samples),
+        parse_scales(cap, "--cap"),
+        shares or None,
+    )
+    deliver(choice, as_json, output)

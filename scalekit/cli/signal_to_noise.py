@@ -1,0 +1,37 @@
+"""`scalekit signal`: which benchmark and metric can tell recipes apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scalekit.cli.common import Columns, Json, Level, Output, deliver, handled, parse_pairs
+
+
+@handled
+def signal(
+    log: Annotated[
+        Path, typer.Argument(help="A table, an lm-eval or Inspect log, or a folder of them.")
+    ],
+    noise: Annotated[str | None, typer.Option(help="Noise to rate by: seed, step, item.")] = None,
+    last: Annotated[
+        int | None, typer.Option(help="Checkpoints at the end of a run that make its score.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    columns: Columns = None,
+    level: Level = 0.95,
+    as_json: Json = False,
+    output: Output = None,
+) -> None:
+    """Signal to noise, decision accuracy and monotonicity; which metric to track."""
+    from scalekit.evals import read_evals
+    from scalekit.evals import signal as rate
+
+    evals = read_evals(log, columns=parse_pairs(columns, "--columns"))
+    deliver(
+        rate(evals.select(metric=metric), noise=noise, last=last, confidence_level=level),
+        as_json,
+        output,
+    )

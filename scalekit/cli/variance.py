@@ -1,0 +1,33 @@
+"""`scalekit variance`: where a benchmark's noise comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scalekit.cli.common import Columns, Json, Level, Output, deliver, handled, parse_pairs
+
+Log = Annotated[
+    Path, typer.Argument(help="A table, an lm-eval or Inspect log, or a folder of them.")
+]
+Benchmark = Annotated[str | None, typer.Option(help="Only this benchmark.")]
+Metric = Annotated[str | None, typer.Option(help="Only this metric.")]
+
+
+@handled
+def variance(
+    log: Log,
+    benchmark: Benchmark = None,
+    metric: Metric = None,
+    columns: Columns = None,
+    level: Level = 0.95,
+    as_json: Json = False,
+    output: Output = None,
+) -> None:
+    """Variance components of each benchmark: items, seeds, steps, samples; signal to noise."""
+    from scalekit.evals import benchmark_variance, read_evals
+
+    evals = read_evals(log, columns=parse_pairs(columns, "--columns"))
+    deliver(benchmark_variance(evals.select(benchmark, metric), level), as_json, output)

@@ -1,0 +1,339 @@
+"""From rows as a log wrote them to a checked table: types, units, duplicates, directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.evals.blocks import rows_of
+from scalekit.evals.conventions import is_proportion, known_chance, known_direction
+from scalekit.evals.table import DEFAULTS, KEYS, Evals, describe_tasks
+from scalekit.notes import Note
+from scalekit.results import Provenance, hash_frame
+
+SETTLED = ("recipe", "seed", "benchmark", "metric", "item")
+
+
+def assemble(
+    rows: pd.DataFrame,
+    source: str,
+    chance: Mapping[str, float] | float | None = None,
+    direction: Mapping[str, int] | None = None,
+    unit: str | None = None,
+    notes: tuple[Note, ...] = (),
+) -> Evals:
+    """Return the checked table of `rows`, whose columns already have their role's name.
+
+    Raises InputError for what cannot be read in one way: values that are no numbers, two values
+    for one answer, percent and fractions together, a metric that is better both ways.
+    """
+    digest = hash_frame(rows.astype({c: str for c in rows.columns if rows[c].dtype == object}))
+    frame, told, left_out = rows.copy(), list(notes), {}
+    for column, default in DEFAULTS.items():
+        if column not in frame:
+            frame[column] = default
+    frame = _one_scale_each(_numbers(_labels(frame), source), told)
+    frame, left_out["NaN value"] = _without_nan(frame, source, told)
+    frame, left_out["repeated row"] = _without_repeats(frame, source, told)
+    frame = _one_unit(frame, unit, told)
+    frame = _one_cluster_each(frame, source, told)
+    tasks = describe_tasks(frame, _task_meta(frame, chance, direction, told))
+    told += _count_notes(tasks, frame)
+    provenance = Provenance(
+        source=source,
+        input_hash=digest,
+        n_rows=len(rows),
+        rows_left_out={reason: n for reason, n in left_out.items() if n},
+    )
+    optional = [c for c in ("cluster", "family", "stderr", "scale") if c in frame]
+    columns = [*KEYS, *optional, "value"]
+    return Evals(frame[columns].reset_index(drop=True), tasks, tuple(told), provenance)
+
+
+def _labels(frame: pd.DataFrame) -> pd.DataFrame:
+    for column in SETTLED:
+        missing = frame[column].isna()
+        if missing.any():
+            row = int(np.flatnonzero(missing)[0]) + 1
+            raise InputError(
+                f"Column '{column}' is empty in {int(missing.sum())} rows (first: row {row}). "
+                "Fill it, or leave those rows out."
+            )
+        if column != "seed":
+            frame[column] = frame[column].astype(str)
+    seed = pd.to_numeric(frame["seed"], errors="coerce")
+    frame["seed"] = frame["seed"].astype(str) if seed.isna().any() else seed
+    return frame
+
+
+def _numbers(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    for column in ("value", "step", "stderr", "scale"):
+        if column not in frame:
+            continue
+        as_read = frame[column]
+        if column == "stderr":  # lm-eval writes the text "N/A" where it computed none
+            as_read = as_read.replace({"N/A": np.nan, "n/a": np.nan, "": np.nan})
+        if as_read.dtype == object:
+            as_read = as_read.map(
+                lambda value: float(value) if isinstance(value, (bool, np.bool_)) else value
+            )
+        numbers = pd.to_numeric(as_read, errors="coerce").astype(np.float64)
+        bad = numbers.isna() & as_read.notna()
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise InputError(
+                f"{source}, row {row + 1}, column '{column}': expected a number, found "
+                f"'{as_read.iloc[row]}' ({int(bad.sum())} such rows). "
+                "Write correct answers as 1 and wrong ones as 0."
+            )
+        if np.isinf(numbers).any():
+            row = int(np.flatnonzero(np.isinf(numbers))[0])
+            raise InputError(
+                f"{source}, row {row + 1}, column '{column}': the value is infinite. "
+                "Leave the row out, or use a bounded metric."
+            )
+        frame[column] = numbers
+    return frame
+
+
+def _one_scale_each(frame: pd.DataFrame, told: list[Note]) -> pd.DataFrame:
+    """Name recipes by their scale too where they were run at several; keep the name as `family`."""
+    if "scale" not in frame or frame["scale"].isna().all():
+        return frame.drop(columns="scale", errors="ignore")
+    if frame.groupby("recipe", observed=True)["scale"].nunique().max() == 1:
+        return frame
+    at = " @ " + frame["scale"].map("{:.4g}".format)
+    told.append(
+        Note(
+            "recipes-at-scales",
+            "info",
+            "Recipes were run at several scales; each scale "
+            f"of one is a recipe here, such as '{(frame['recipe'] + at).iloc[0]}'.",
+        )
+    )
+    return frame.assign(family=frame["recipe"], recipe=frame["recipe"] + at)
+
+
+def _without_nan(frame: pd.DataFrame, source: str, told: list[Note]) -> tuple[pd.DataFrame, int]:
+    missing = frame["value"].isna().to_numpy()
+    n = int(missing.sum())
+    if n == len(frame):
+        raise InputError(f"{source}: no row has a value. Check which column holds the score.")
+    if n:
+        where = ", ".join(sorted(frame.loc[missing, "benchmark"].unique())[:5])
+        told.append(
+            Note("nan-values", "warning", f"{n} of {len(frame)} rows have no value and are left "
+                 f"out (benchmarks: {where}). If they are failed answers, write 0 for them.")
+        )  # fmt: skip
+    return frame[~missing], n
+
+
+def _without_repeats(
+    frame: pd.DataFrame, source: str, told: list[Note]
+) -> tuple[pd.DataFrame, int]:
+    again = frame.duplicated(KEYS, keep="first").to_numpy()
+    if not again.any():
+        return frame, 0
+    alike = frame.duplicated([*KEYS, "value"], keep="first").to_numpy()
+    conflicts = again & ~alike
+    if conflicts.any():
+        first = frame[conflicts].iloc[0]
+        both = frame[(frame[KEYS] == first[KEYS]).all(axis=1)]["value"].tolist()[:2]
+        named = ", ".join(f"{key}={first[key]}" for key in KEYS)
+        raise InputError(
+            f"{source}: {int(conflicts.sum())} answers have two values; the first: {named} has "
+            f"{both[0]:g} and {both[1]:g}. If they are repeated samples, name the column that "
+            "numbers them (sample=...); if they are two runs, name the seed column (seed=...)."
+        )
+    n = int(again.sum())
+    told.append(
+        Note("repeated-rows", "warning", f"{n} rows repeat an earlier row exactly and are left "
+             "out. If they are repeated samples, name the column that numbers them (sample=...).")
+    )  # fmt: skip
+    return frame[~again], n
+
+
+def _one_unit(frame: pd.DataFrame, unit: str | None, told: list[Note]) -> pd.DataFrame:
+    if unit not in (None, "percent", "fraction"):
+        raise InputError(f"unit must be 'percent', 'fraction' or None; got {unit!r}.")
+    for metric in frame["metric"].unique():
+        rows = (frame["metric"] == metric).to_numpy()
+        if unit == "fraction":
+            continue
+        top = frame[rows].groupby(["benchmark", "recipe", "seed"], observed=True)["value"].max()
+        if not (is_proportion(metric) or unit == "percent"):
+            _suspect_units(frame[rows], metric, told)
+            continue
+        percent, fraction = top[top > 1], top[(top <= 1) & (top > 0)]
+        if len(percent) and len(fraction) and unit is None:
+            raise InputError(
+                f"Metric '{metric}' is in percent for {', '.join(map(str, percent.index[0]))} "
+                f"(largest value {percent.iloc[0]:g}) and in fractions for "
+                f"{', '.join(map(str, fraction.index[0]))} (largest value {fraction.iloc[0]:g}). "
+                "Bring both to one unit, or say unit='percent' or unit='fraction' for all."
+            )
+        if len(percent) or unit == "percent":
+            scaled = [c for c in ("value", "stderr") if c in frame]
+            frame.loc[rows, scaled] = frame.loc[rows, scaled] / 100
+            told.append(
+                Note(
+                    "percent",
+                    "info",
+                    f"Metric '{metric}' was in percent; it is now in fractions of 1.",
+                )
+            )
+    return frame
+
+
+def _suspect_units(rows: pd.DataFrame, metric: str, told: list[Note]) -> None:
+    """Note a metric that lies in [0, 1] for some recipes and reaches towards 100 for others."""
+    ends = rows.groupby(["benchmark", "recipe"], observed=True)["value"].agg(["min", "max"])
+    small = ends[(ends["min"] >= 0) & (ends["max"] <= 1) & (ends["max"] > 0)]
+    large = ends[(ends["min"] >= 0) & (ends["max"] > 5) & (ends["max"] <= 100)]
+    shared = set(small.index.get_level_values(0)) & set(large.index.get_level_values(0))
+    for benchmark in sorted(shared):
+        told.append(
+            Note(
+                "units-suspect",
+                "warning",
+                f"{benchmark} ({metric}): {small.loc[benchmark].index[0]} lies between 0 and 1, "
+                f"{large.loc[benchmark].index[0]} reaches {large.loc[benchmark]['max'].max():g}. "
+                "If both are shares, bring them to one unit.",
+            )
+        )
+
+
+def _one_cluster_each(frame: pd.DataFrame, source: str, told: list[Note]) -> pd.DataFrame:
+    if "cluster" not in frame:
+        return frame
+    if frame["cluster"].isna().all():
+        return frame.drop(columns="cluster")
+    if frame["cluster"].isna().any():
+        raise InputError(
+            f"{source}: column 'cluster' is empty in {int(frame['cluster'].isna().sum())} rows. "
+            "Give every item a cluster; an item that stands alone is a cluster of its own."
+        )
+    per_item = frame.groupby(["benchmark", "item"], observed=True)["cluster"].nunique()
+    if (per_item > 1).any():
+        benchmark, item = per_item[per_item > 1].index[0]
+        raise InputError(
+            f"{source}: item '{item}' of '{benchmark}' is in {per_item.max()} clusters. "
+            "An item belongs to one cluster, the same in every run."
+        )
+    sizes = frame.groupby(["benchmark", "cluster"], observed=True)["item"].nunique()
+    if (sizes == 1).all():
+        told.append(
+            Note(
+                "clusters-of-one",
+                "info",
+                "Every cluster has one item: the clustered "
+                "standard error is then the plain one, and clusters are ignored.",
+            )
+        )
+        return frame.drop(columns="cluster")
+    return frame
+
+
+def _task_meta(
+    frame: pd.DataFrame,
+    chance: Mapping[str, float] | float | None,
+    direction: Mapping[str, int] | None,
+    told: list[Note],
+) -> pd.DataFrame:
+    tasks = frame[["benchmark", "metric"]].drop_duplicates().reset_index(drop=True)
+    for given, column in ((direction, "metric"), (chance, "benchmark")):
+        for name in given if isinstance(given, Mapping) else ():
+            options = sorted(set(tasks["metric"]) | set(tasks["benchmark"]))
+            if name not in options:
+                raise ColumnNotFoundError(f"No {column} '{name}'. {did_you_mean(name, options)}")
+    tasks["direction"] = [_direction(row, direction) for row in rows_of(tasks)]
+    unknown = sorted(tasks.loc[tasks["direction"] == 0, "metric"].unique())
+    if unknown:
+        told.append(
+            Note(
+                "direction-assumed",
+                "warning",
+                f"Not known whether higher is better for "
+                f"{', '.join(unknown)}: taken as higher. Say lower_is_better=[...] "
+                "if it is lower.",
+            )
+        )
+    tasks["direction"] = tasks["direction"].replace(0, 1)
+    tasks["chance"] = [_chance(row, chance) for row in rows_of(tasks)]
+    return tasks
+
+
+def _direction(row: Any, given: Mapping[str, int] | None) -> int:
+    benchmark, metric = str(row.benchmark), str(row.metric)
+    for name in (metric, benchmark):
+        if given and name in given:
+            return int(given[name])
+    return known_direction(metric) or 0
+
+
+def _chance(row: Any, given: Mapping[str, float] | float | None) -> float:
+    benchmark, metric = str(row.benchmark), str(row.metric)
+    may_be_share = is_proportion(metric) or known_direction(metric) is None or metric == "score"
+    value = given.get(benchmark) if isinstance(given, Mapping) else given
+    value = value if may_be_share else None
+    if value is None:
+        value = known_chance(benchmark) if is_proportion(metric) else None
+    if value is None:
+        return float("nan")
+    if not np.isfinite(value) or not (0 <= value < 1 or not is_proportion(metric)):
+        raise InputError(
+            f"The chance level of '{benchmark}' must be a fraction in [0, 1); got {value:g}."
+        )
+    return float(value)
+
+
+def _count_notes(tasks: pd.DataFrame, frame: pd.DataFrame) -> list[Note]:
+    notes = []
+    gaps = tasks[tasks["missing"] > 0]
+    if len(gaps):
+        listed = ", ".join(
+            f"{r.benchmark} ({r.metric}): {r.missing}" for r in rows_of(gaps.head(5))
+        )
+        notes.append(
+            Note(
+                "missing-cells",
+                "warning",
+                f"{int(gaps['missing'].sum())} answers are "
+                f"missing from the full cross of runs and items: {listed}.",
+            )
+        )
+    if (tasks["seeds"] == 1).all():
+        notes.append(
+            Note(
+                "one-seed",
+                "warning",
+                "Every recipe has one seed: the noise between "
+                "training runs cannot be seen in this log.",
+            )
+        )
+    if (tasks["items"] == 1).any():
+        names = ", ".join(sorted(tasks.loc[tasks["items"] == 1, "benchmark"].unique())[:5])
+        notes.append(
+            Note(
+                "one-item",
+                "warning",
+                f"Only one score per run, no item answers, for "
+                f"{names}: differences cannot be paired by item.",
+            )
+        )
+    for key, part in frame.groupby(["benchmark", "metric"], observed=True):
+        if len(part) > 1 and part["value"].min() == part["value"].max():
+            what = "every answer is correct" if part["value"].iloc[0] == 1 else "never varies"
+            notes.append(
+                Note(
+                    "constant-metric",
+                    "warning",
+                    f"{key[0]} ({key[1]}): {what} (value "
+                    f"{part['value'].iloc[0]:g}); it cannot tell recipes apart.",
+                )
+            )
+    return notes

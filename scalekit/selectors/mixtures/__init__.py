@@ -1,0 +1,1 @@
+"""Mixtures of sources: what a mixture will reach, and which one to take."""

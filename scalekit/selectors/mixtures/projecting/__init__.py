@@ -1,0 +1,1 @@
+"""The parts of `scalekit.project`: pilots, distances, surface, draws, choice, storing."""

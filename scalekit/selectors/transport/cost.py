@@ -1,0 +1,150 @@
+"""What it costs to move a point: by features, by features and labels, by label shares alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalekit.errors import InputError
+from scalekit.selectors.transport.samples import Sample, check_same_features
+
+if TYPE_CHECKING:
+    import torch
+
+BLOCK_BYTES = 64e6  # temporaries stay below this, whatever the number of points
+
+
+def feature_cost(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return squared Euclidean distances between the rows of x (n, d) and y (m, d), float64.
+
+    Features are centred first, so that a large common offset costs no digits. Squared
+    distances make the transport cost W2 squared.
+
+    >>> feature_cost(np.array([[0.0], [3.0]]), np.array([[1.0]]))
+    array([[1.],
+           [4.]])
+    """
+    centre = y.mean(axis=0)
+    x, y = x - centre, y - centre
+    cost = np.empty((len(x), len(y)))
+    x_norms, y_norms = (x**2).sum(axis=1), (y**2).sum(axis=1)
+    rows = max(1, int(BLOCK_BYTES / (8 * len(y))))
+    for start in range(0, len(x), rows):
+        block = slice(start, start + rows)
+        np.matmul(x[block], y.T, out=cost[block])
+        cost[block] *= -2
+        cost[block] += x_norms[block, None]
+        cost[block] += y_norms[None]
+    np.maximum(cost, 0, out=cost)
+    return cost
+
+
+def feature_cost_torch(x: np.ndarray, y: np.ndarray, device: str = "cpu") -> torch.Tensor:
+    """Return the squared Euclidean distances (n, m) as a float32 tensor on `device`."""
+    import torch
+
+    check_device(device)
+    centre = y.mean(axis=0)
+    left = torch.as_tensor(x - centre, dtype=torch.float32, device=device)
+    right = torch.as_tensor(y - centre, dtype=torch.float32, device=device)
+    cost = left @ right.T
+    cost.mul_(-2).add_((left**2).sum(dim=1)[:, None]).add_((right**2).sum(dim=1)[None])
+    return cost.clamp_(min=0)
+
+
+def check_device(device: str) -> None:
+    """Raise InputError where torch cannot compute on `device` here."""
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"Cannot compute on device '{device}': {reason} Use 'cpu'.") from error
+
+
+def class_distances(
+    a: Sample, b: Sample, max_points: int = 300, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (classes of a, classes of b, W) with W the squared W2 between their class samples.
+
+    This is the inner distance of OTDD (Alvarez-Melis and Fusi, NeurIPS 2020), solved exactly.
+    A class with more than `max_points` points is represented by that many, drawn by `rng`.
+    Raises InputError where only one side has labels.
+    """
+    from scalekit.selectors.transport.exact import solve_exact
+
+    check_labels(a, b)
+    check_same_features(a, b)
+    generator = np.random.default_rng(0) if rng is None else rng
+    left, right = (_class_samples(sample, max_points, generator) for sample in (a, b))
+    table = np.empty((len(left), len(right)))
+    for i, x in enumerate(left.values()):
+        for j, y in enumerate(right.values()):
+            table[i, j] = solve_exact(feature_cost(x, y)).value
+    return np.array(list(left)), np.array(list(right)), table
+
+
+def _class_samples(
+    sample: Sample, max_points: int, rng: np.random.Generator
+) -> dict[object, np.ndarray]:
+    parts = {}
+    for label in sample.classes:
+        rows = np.flatnonzero(sample.known_labels == label)
+        if len(rows) > max_points:
+            rows = rng.choice(rows, max_points, replace=False)
+        parts[label] = sample.features[rows]
+    return parts
+
+
+def label_cost(
+    a: Sample,
+    b: Sample,
+    feature_weight: float = 1.0,
+    label_weight: float = 1.0,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Return feature_weight * |x - x'|^2 + label_weight * W2^2(class of x, class of x'), (n, m).
+
+    The ground cost of OTDD, as projektor uses it with both weights 1 (arXiv 2307.02460).
+    """
+    rows, columns, table = class_distances(a, b, rng=rng)
+    of_a, of_b = np.searchsorted(rows, a.known_labels), np.searchsorted(columns, b.known_labels)
+    cost = feature_cost(a.features, b.features)
+    cost *= feature_weight
+    cost += label_weight * table[np.ix_(of_a, of_b)]
+    return cost
+
+
+def label_shares(sample: Sample, classes: np.ndarray) -> np.ndarray:
+    """Return the share of mass of each of `classes` in the sample, shape (k,)."""
+    of_sample = np.searchsorted(classes, sample.known_labels)
+    return np.bincount(of_sample, weights=sample.mass, minlength=len(classes))
+
+
+def label_histogram_distance(a: Sample, b: Sample) -> float:
+    """Return the total variation distance between the label shares of two samples, in [0, 1].
+
+    A class that only one side has counts with its whole share.
+    """
+    check_labels(a, b)
+    classes = np.union1d(a.classes, b.classes)
+    return float(0.5 * np.abs(label_shares(a, classes) - label_shares(b, classes)).sum())
+
+
+def check_labels(a: Sample, b: Sample) -> None:
+    """Raise InputError unless both samples have labels, of one type."""
+    without = [sample.name for sample in (a, b) if sample.labels is None]
+    if without:
+        raise InputError(
+            f"A label-aware distance needs labels on both sides; '{without[0]}' has none. "
+            "Give (features, labels), or use a cost without labels."
+        )
+    assert a.labels is not None
+    assert b.labels is not None
+    if (a.labels.dtype.kind in "OUS") != (b.labels.dtype.kind in "OUS"):
+        raise InputError(
+            f"The labels of '{a.name}' are {a.labels.dtype} and of '{b.name}' {b.labels.dtype}: "
+            "one side names its classes, the other numbers them. Use the same."
+        )

@@ -1,0 +1,212 @@
+"""A sample of a data set: features, perhaps labels and weights, checked and named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import InputError, did_you_mean
+
+LABEL_COLUMNS = ("label", "labels", "y", "target")
+FEATURE_FILES = ".npy .npz .parquet .csv .tsv"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Points of one data set: `features` (n, d) float64, `labels` (n,) or None, `weights` (n,).
+
+    The weights sum to one; without any, every point has the same.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    name: str = "sample"
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def dim(self) -> int:
+        """The number of features d."""
+        return int(self.features.shape[1])
+
+    @property
+    def mass(self) -> np.ndarray:
+        """The weights (n,), uniform where none were given."""
+        return np.full(len(self), 1 / len(self)) if self.weights is None else self.weights
+
+    @property
+    def known_labels(self) -> np.ndarray:
+        """The labels (n,); raises InputError where there are none."""
+        if self.labels is None:
+            raise InputError(f"'{self.name}' has no labels. Give (features, labels).")
+        return self.labels
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The sorted labels that occur; raises InputError where there are none."""
+        return np.unique(self.known_labels)
+
+    def content_hash(self) -> str:
+        """Return a short hash of the features, labels and weights."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.features).tobytes())
+        for part in (self.labels, self.weights):
+            digest.update(b"" if part is None else part.astype(str).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def as_sample(value: Any, name: str = "sample", weights: np.ndarray | None = None) -> Sample:
+    """Return `value` as a checked Sample.
+
+    `value` is an array or tensor (n, d), a pair (features, labels), a mapping or table with a
+    label column, a Sample, or the path of a .npy, .npz, .parquet, .csv or .tsv file.
+    Raises InputError on other shapes, fewer than two points, values that are not finite, and
+    weights that are negative or sum to zero; the message names the sample, row and column.
+
+    >>> len(as_sample([[0.0, 1.0], [1.0, 0.0]], name="web"))
+    2
+    """
+    if isinstance(value, Sample):
+        return (
+            value if weights is None else as_sample((value.features, value.labels), name, weights)
+        )
+    if isinstance(value, (str, Path)):
+        value = read_features(value)
+    labels = None
+    if isinstance(value, tuple) and len(value) == 2:
+        value, labels = value
+    elif isinstance(value, pd.DataFrame):
+        value, labels = _split_frame(value, name)
+    elif isinstance(value, Mapping):
+        value, labels = _split_mapping(value, name)
+    features = _checked_features(_to_numpy(value), name)
+    return Sample(
+        features,
+        _checked_labels(labels, features, name),
+        _checked_weights(weights, features, name),
+        name,
+    )
+
+
+def read_features(path: str | Path) -> Any:
+    """Return what a feature file holds: an array (.npy), a mapping (.npz) or a table.
+
+    A .npz file holds `features` and, if there are any, `labels`. Raises InputError where the
+    file is missing, of an unknown kind or cannot be read.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise InputError(f"There is no feature file {source}. Expected one of {FEATURE_FILES}.")
+    suffix = source.suffix.lower()
+    try:
+        if suffix == ".npy":
+            return np.load(source, allow_pickle=False)
+        if suffix == ".npz":
+            with np.load(source, allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        if suffix == ".parquet":
+            return pd.read_parquet(source)
+        if suffix in (".csv", ".tsv"):
+            return pd.read_csv(source, sep="\t" if suffix == ".tsv" else ",")
+    except (ValueError, OSError) as error:
+        raise InputError(f"Cannot read features from {source}: {error}") from error
+    raise InputError(f"Cannot read features from '{source.name}'. Use one of {FEATURE_FILES}.")
+
+
+def _to_numpy(value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):  # a torch tensor, perhaps on a GPU or with a gradient
+        value = value.detach().cpu().numpy()
+    return np.asarray(value)
+
+
+def _split_frame(frame: pd.DataFrame, name: str) -> tuple[Any, Any]:
+    label = next((column for column in LABEL_COLUMNS if column in frame.columns), None)
+    numbers = frame.drop(columns=[] if label is None else [label])
+    text = [str(column) for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
+    if text:
+        raise InputError(
+            f"'{name}': column '{text[0]}' is not numeric. Features are numbers; a label column "
+            f"is called one of {', '.join(LABEL_COLUMNS)}. Drop other columns first."
+        )
+    return numbers.to_numpy(dtype=float), None if label is None else frame[label].to_numpy()
+
+
+def _split_mapping(value: Mapping[str, Any], name: str) -> tuple[Any, Any]:
+    if "features" not in value:
+        raise InputError(
+            f"'{name}' holds no array 'features'. {did_you_mean('features', map(str, value))}"
+        )
+    label = next((column for column in LABEL_COLUMNS if column in value), None)
+    return value["features"], None if label is None else value[label]
+
+
+def _checked_features(raw: np.ndarray, name: str) -> np.ndarray:
+    try:
+        features = np.ascontiguousarray(raw, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{name}': features must be numbers (n, d): {error}.") from error
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise InputError(
+            f"'{name}': features must have shape (n, d); got {features.shape}. "
+            "Flatten each example to one vector, or embed it first."
+        )
+    if len(features) < 2:
+        raise InputError(
+            f"'{name}' has {len(features)} point(s); a distance between data sets needs at least 2."
+        )
+    bad = np.argwhere(~np.isfinite(features))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(
+            f"'{name}': feature {column} of row {row} is {features[row, column]} "
+            f"({len(np.unique(bad[:, 0]))} rows have such values). Drop or impute these rows."
+        )
+    return features
+
+
+def _checked_labels(labels: Any, features: np.ndarray, name: str) -> np.ndarray | None:
+    if labels is None:
+        return None
+    array = _to_numpy(labels)
+    if array.shape != (len(features),):
+        raise InputError(
+            f"'{name}': labels must have shape ({len(features)},), one a row; got {array.shape}."
+        )
+    missing = pd.isna(array)
+    if missing.any():
+        raise InputError(
+            f"'{name}': the label of row {int(np.flatnonzero(missing)[0])} is missing "
+            f"({int(missing.sum())} in all). Drop these rows, or leave the labels out."
+        )
+    return array
+
+
+def _checked_weights(weights: Any, features: np.ndarray, name: str) -> np.ndarray | None:
+    if weights is None:
+        return None
+    array = _to_numpy(weights).astype(float)
+    if array.shape != (len(features),) or not np.isfinite(array).all() or (array < 0).any():
+        raise InputError(
+            f"'{name}': weights must be {len(features)} finite numbers, none negative; "
+            f"got shape {array.shape}, smallest {array.min() if array.size else None}."
+        )
+    if array.sum() == 0:
+        raise InputError(f"'{name}' has zero mass: all its weights are 0. Give some point weight.")
+    result: np.ndarray = array / array.sum()
+    return result
+
+
+def check_same_features(a: Sample, b: Sample) -> None:
+    """Raise InputError where two samples have another number of features."""
+    if a.dim != b.dim:
+        raise InputError(
+            f"'{a.name}' has {a.dim} features and '{b.name}' has {b.dim}. "
+            "Embed both with the same model."
+        )

@@ -1,0 +1,122 @@
+"""One call for a distance: it chooses, says so, bounds itself, and refuses what cannot be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import ot
+import pytest
+
+import scalekit as sk
+from scalekit.errors import InputError
+from scalekit.selectors.transport import budget, measure
+from scalekit.selectors.transport.budget import estimate_cost
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(120, 4)), RNG.normal(size=(100, 4)) + 1
+LABELS_X, LABELS_Y = RNG.integers(0, 3, 120), RNG.integers(0, 3, 100)
+EXACT = ot.emd2([], [], ot.dist(X, Y))
+
+
+@pytest.mark.parametrize("method", ["exact", "entropic"])
+def test_both_transport_methods_reach_the_optimum_with_bounds_around_it(method: str) -> None:
+    found = sk.distance(X, Y, method)
+    assert found.value == pytest.approx(EXACT, rel=1e-4)
+    assert found.lower <= EXACT * (1 + 1e-5)
+    assert found.upper >= EXACT * (1 - 1e-5)
+    assert found.root == pytest.approx(np.sqrt(EXACT), rel=1e-4)
+
+
+def test_labels_make_the_distance_larger() -> None:
+    found = sk.distance((X, LABELS_X), (Y, LABELS_Y), cost="labels")
+    assert found.value > EXACT
+
+
+@pytest.mark.parametrize(
+    ("size", "method"), [(4000, "exact"), (9000, "entropic"), (10**6, "sliced")]
+)
+def test_the_method_follows_the_size(size: int, method: str) -> None:
+    plan = estimate_cost(size, size, 16)
+    assert plan.method == method
+    assert f"{size:,} against" in plan.reason
+
+
+def test_what_takes_long_is_announced_before_it_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measure, "TELL_ABOVE_SECONDS", 0.0)
+    found = sk.distance(X, Y)
+    told = capsys.readouterr().err
+    assert "exact transport (chosen for 120 against 100 points)" in told
+    assert "of one CPU core and" in told
+    assert any(note.code == "method" for note in found.notes)
+
+
+def test_what_does_not_fit_in_memory_is_refused_with_a_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "available_memory", lambda: 1e9)
+    with pytest.raises(InputError, match=r"needs 4.0 GB; 1.0 GB are free. Use the sliced.*7,000"):
+        budget.check_memory("exact", 10_000, 10_000, 64)
+
+
+def test_intervals_cover_the_mean_distance_at_these_sizes() -> None:
+    def draw(seed: int) -> measure.Distance:
+        rng = np.random.default_rng(seed)
+        return sk.distance(rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) * 1.3 + 1, rng=0)
+
+    found = [draw(seed) for seed in range(120)]
+    mean = np.mean([one.value for one in found])
+    covered = np.mean([mean in one.interval for one in found])
+    assert 0.88 <= covered <= 1.0
+
+
+def test_a_result_saves_and_loads_and_reads_as_all_results_do(tmp_path: Path) -> None:
+    found = sk.distance(X, Y)
+    again = sk.load(found.save(tmp_path / "d.json"))
+    assert again.to_dict() == found.to_dict()
+    assert found.to_frame().value[0] == found.value
+    assert "a to b: transport cost" in found.summary()
+    assert found.plot().get_xlabel().startswith("transport cost")
+    assert "<table" in found._repr_html_()
+
+
+def test_identical_samples_are_at_distance_zero_and_told() -> None:
+    found = sk.distance(X, X)
+    assert found.value == pytest.approx(0, abs=1e-12)
+    assert [note.code for note in found.notes][-1] == "identical-samples"
+
+
+def test_weights_count() -> None:
+    weights = np.r_[np.ones(60), np.zeros(60)]
+    assert sk.distance(X, Y, a_weights=weights).value == pytest.approx(sk.distance(X[:60], Y).value)
+
+
+def test_importing_the_room_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, scalekit.selectors.transport, scalekit.selectors.mixtures\n"
+        "print(set(sys.modules) & {'torch', 'ot', 'sklearn', 'matplotlib'} or 'light')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "light", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "entropic", "device": "nowhere"}, "Cannot compute on device 'nowhere'.*'cpu'"),
+        ({"method": "exakt"}, "Unknown method 'exakt'. Did you mean 'exact'"),
+        ({"cost": "label"}, "Unknown cost 'label'. Use 'features' or 'labels'"),
+        ({"cost": "labels"}, "labels on both sides; 'a' has none"),
+        ({"cost": "labels", "method": "sliced"}, "sliced distance knows no labels"),
+        ({"confidence_level": 95}, "confidence_level must lie between 0 and 1; got 95"),
+        ({"a_weights": np.zeros(120)}, "'a' has zero mass"),
+        ({"method": "sliced", "a_weights": np.ones(120)}, "samples without weights"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sk.distance(X, Y, **arguments)

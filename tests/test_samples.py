@@ -1,0 +1,95 @@
+"""Samples of data sets: what is read, what is refused, in words that help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scalekit.errors import InputError
+from scalekit.selectors.transport.samples import as_sample, check_same_features
+
+X = np.random.default_rng(0).normal(size=(6, 3))
+Y = np.array([0, 0, 1, 1, 2, 2])
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".parquet", ".csv", ".tsv"])
+def test_a_feature_file_reads_back_as_it_was_written(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"web{suffix}"
+    table = pd.DataFrame(X, columns=list("abc")).assign(label=Y)
+    if suffix == ".npz":
+        np.savez(path, features=X, labels=Y)
+    elif suffix == ".npy":
+        np.save(path, X)
+    elif suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    sample = as_sample(path, "web")
+    np.testing.assert_allclose(sample.features, X)
+    if suffix != ".npy":
+        assert (sample.known_labels == Y).all()
+
+
+def test_tensors_lists_pairs_and_tables_are_the_same_sample() -> None:
+    import torch
+
+    forms = [X.tolist(), torch.tensor(X, requires_grad=True), pd.DataFrame(X), {"features": X}]
+    for form in forms:
+        np.testing.assert_array_equal(as_sample(form).features, X)
+
+
+def test_weights_are_normalised_and_uniform_by_default() -> None:
+    assert as_sample(X, weights=np.arange(6.0)).mass.tolist() == pytest.approx(
+        (np.arange(6) / 15).tolist()
+    )
+    assert (as_sample(X).mass == 1 / 6).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (X[:1], r"'web' has 1 point\(s\).*at least 2"),
+        (X[0], r"must have shape \(n, d\); got \(3,\).*Flatten"),
+        (np.where(X[2, 1] == X, np.nan, X), r"'web': feature 1 of row 2 is nan \(1 rows"),
+        (np.where(X[2, 1] == X, np.inf, X), r"feature 1 of row 2 is inf.*Drop or impute"),
+        ([["a", "b"], ["c", "d"]], r"features must be numbers"),
+        ((X, Y[:4]), r"labels must have shape \(6,\), one a row; got \(4,\)"),
+        ((X, [0, None, 1, 1, 2, 2]), r"the label of row 1 is missing \(1 in all\)"),
+        ({"feature": X}, r"no array 'features'. Did you mean 'feature'"),
+        (pd.DataFrame({"a": [1.0, 2.0], "text": ["x", "y"]}), r"column 'text' is not numeric"),
+        ("nowhere.npz", r"no feature file nowhere.npz. Expected one of .npy"),
+    ],
+)
+def test_what_cannot_be_a_sample_is_refused(value: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_sample(value, "web")
+
+
+def test_an_unknown_or_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"Cannot read features from 'a.pkl'. Use one of"):
+        as_sample(tmp_path / "a.pkl")
+    (tmp_path / "a.npy").write_bytes(b"not numpy")
+    with pytest.raises(InputError, match=r"Cannot read features from .*a.npy"):
+        as_sample(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(6), "zero mass: all its weights are 0"),
+        (np.array([1, 1, 1, 1, 1, -1.0]), "none negative"),
+        (np.ones(5), r"weights must be 6 finite numbers.*shape \(5,\)"),
+    ],
+)
+def test_weights_without_mass_are_refused(weights: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_sample(X, "web", weights)
+
+
+def test_samples_with_other_features_do_not_compare() -> None:
+    with pytest.raises(InputError, match="'a' has 3 features and 'b' has 2"):
+        check_same_features(as_sample(X, "a"), as_sample(X[:, :2], "b"))
