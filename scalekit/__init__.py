@@ -25,13 +25,11 @@ _PUBLIC = {
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
-<<<<<<< HEAD
     "compare": "scalekit.fitters.comparing",
     "compare_across": "scalekit.fitters.verdicts",
     "envelope": "scalekit.fitters.envelopes",
     "isoflop": "scalekit.fitters.isoflops",
     "next_runs": "scalekit.fitters.planning",
-=======
     # evals
     "benchmark_variance": "scalekit.evals",
     "compare_models": "scalekit.evals",
@@ -44,7 +42,6 @@ _PUBLIC = {
     "distance": "scalekit.selectors.transport",
     "mixture_transport": "scalekit.selectors.transport",
     "project": "scalekit.selectors.mixtures.projection",
->>>>>>> main
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,24 +11,28 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
-from scalekit.fitters.crossover import Crossover, find_crossover, probability_text
+from scalekit.fitters.comparison_words import (
+    advise,
+    answer,
+    summarise,
+    verdict_notes,
+    verdict_sentence,
+)
+from scalekit.fitters.crossings import times_less
+from scalekit.fitters.crossover import Crossover, find_crossover
 from scalekit.fitters.curve import Curve
 from scalekit.fitters.fitted import Fit
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
-from scalekit.units import format_quantity
+from scalekit.results import Provenance, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scalekit.fitters.planning import Plan
+    from scalekit.fitters.plan import Plan
 
 At = float | Sequence[float] | np.ndarray
 
-FAR = 1.0  # decades beyond the data: a note says so
-TOO_FAR = 3.0
 DECADES_ON = 2.0  # the default range of a crossing goes this far beyond the largest run
-SETTLED = 0.95  # probability from which on the best system counts as settled
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,13 +161,13 @@ class Comparison(Result):
         for scale in scales:
             # wide enough for any ratio that one would believe, fine enough to interpolate
             grid = scale * np.geomspace(1e-6, 1e6, 481)
-            draws = _times_less(b.draws(grid), a.draws(np.array([scale])), grid, scale)
+            draws = times_less(b.draws(grid), a.draws(np.array([scale])), grid, scale)
             low, high = np.quantile(
                 draws[~np.isnan(draws)],
                 [(1 - self.confidence_level) / 2, (1 + self.confidence_level) / 2],
                 method="nearest",
             )
-            centre = _times_less(
+            centre = times_less(
                 b.estimate(grid)[None], a.estimate(np.array([scale]))[None], grid, scale
             )
             rows.append((scale, centre[0], low, high))
@@ -193,7 +197,7 @@ class Comparison(Result):
         asked = np.unique(_positive(at))
         kept = tuple(note for note in self.notes if note.code not in ("far_extrapolation", "drift"))
         moved = replace(self, asked=asked, notes=kept)
-        return replace(moved, notes=(*kept, *_verdict_notes(moved)))
+        return replace(moved, notes=(*kept, *verdict_notes(moved)))
 
     def _pair(self, first: str | None, second: str | None) -> tuple[str, str]:
         for name in (first, second):
@@ -218,49 +222,11 @@ class Comparison(Result):
 
     def sentence(self) -> str:
         """Return the verdict at the last asked scale."""
-        table = self.win_probability(self.asked[-1:]).sort_values(
-            "win_probability", ascending=False
-        )
-        best = table.iloc[0]
-        chance = best["win_probability"]
-        verb = "wins" if chance >= SETTLED else "leads" if chance >= 0.5 + 0.5 / len(table) else ""
-        where = f"at {format_quantity(best['at'])} {self.along}"
-        if not verb:
-            return (
-                f"{where} the runs do not tell the systems apart (best: {best['system']}, "
-                f"probability {probability_text(chance)})"
-            )
-        text = f"{where} {best['system']} {verb} with probability {probability_text(chance)}"
-        if len(table) > 2:
-            return f"{text} of {len(table)}; choosing it costs {best['regret']:.2%} on average"
-        gap = self.difference(best["at"], table.iloc[1]["system"], best["system"]).iloc[0]
-        return (
-            f"{text} (loss {gap['difference']:+.2%} [{gap['ci_lower']:+.2%}, "
-            f"{gap['ci_upper']:+.2%}])"
-        )
+        return verdict_sentence(self)
 
     def advice(self) -> str:
-        """Return which few runs would do most to settle the verdict; empty where it is settled.
-
-        Offers every system runs of one, two and four times the largest scale run so far; for
-        other candidates ask `next_runs`. Empty as well where costs are not known from the scale.
-        """
-        from scalekit.fitters.planning import next_runs
-
-        best = self.win_probability(self.asked[-1:])["win_probability"].max()
-        if best >= SETTLED or self.along not in next(iter(self.fits.values())).law.scales:
-            return ""
-        offers = pd.DataFrame({self.along: self.reach * np.array([1.0, 2.0, 4.0])})
-        plan = next_runs(self, offers.assign(cost=offers[self.along]), most=2).table
-        if not len(plan):
-            return ""
-        runs = " and ".join(
-            f"{row['system']} at {format_quantity(row[self.along])}"
-            for row in plan.to_dict("records")
-        )
-        chance = plan["expected_probability"].iloc[-1]
-        end = "would settle it" if chance >= SETTLED else "would go some way to settle it"
-        return f"more runs of {runs} {end} (expected probability {probability_text(chance)})"
+        """Return which few runs would do most to settle the verdict; empty where it is settled."""
+        return advise(self)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a system and asked scale: loss, interval, win probability, regret."""
@@ -268,34 +234,7 @@ class Comparison(Result):
 
     def summary(self) -> str:
         """Return the verdict in sentences, the table, and how it was made."""
-        cross = self.crossover()
-        table = self.to_frame()
-        shown = table.assign(at=[format_quantity(x) for x in table["at"]]).to_string(
-            index=False, float_format="{:.4g}".format
-        )
-        law = next(iter(self.fits.values())).law
-        lines = [
-            self._answer(cross),
-            "",
-            shown,
-            "",
-            f"law {law.name}: loss = {law.formula}, along {self.along}; runs: {self._counts()}",
-            f"intervals ({self.confidence_level:.0%}): {self.interval_method}; allowed change of "
-            f"slope beyond the data {self.drift:.3g}",
-        ]
-        return with_notes("\n".join(lines), (*self.notes, *cross.notes))
-
-    def _answer(self, cross: Crossover) -> str:
-        parts = [cross.sentence(), self.sentence(), self.advice()]
-        return "; ".join(part for part in parts if part) + "."
-
-    def _counts(self) -> str:
-        numbers = self.runs["system"].astype(str).value_counts()
-        return ", ".join(
-            f"{name} {len(fit.loss)}"
-            + (f" of {numbers[name]}" if numbers[name] != len(fit.loss) else "")
-            for name, fit in self.fits.items()
-        )
+        return summarise(self)
 
     def payload(self) -> dict[str, Any]:
         """Return the verdict, the crossover and the fits as plain values."""
@@ -324,7 +263,7 @@ class Comparison(Result):
             "win_probability": dict(zip(last["system"], last["win_probability"], strict=True)),
             "at": self.asked.tolist(),
             "table": table.to_dict("records"),
-            "sentence": self._answer(self.crossover()),
+            "sentence": answer(self, self.crossover()),
             "drift": self.drift,
             "confidence_level": self.confidence_level,
             "interval_method": self.interval_method,
@@ -388,38 +327,3 @@ def _positive(at: At) -> np.ndarray:
     if not (np.isfinite(found) & (found > 0)).all() or not found.size:
         raise InputError(f"Scales to compare at must be positive numbers; got {at!r}.")
     return found
-
-
-def _times_less(
-    draws: np.ndarray, target: np.ndarray, grid: np.ndarray, scale: float
-) -> np.ndarray:
-    """Return scale / x for the smallest x at which each row of `draws` comes down to its target."""
-    there = draws <= target
-    k = np.argmax(there, axis=1)
-    rows = np.arange(len(draws))
-    before = np.maximum(k - 1, 0)
-    with np.errstate(all="ignore"):
-        share = (draws[rows, before] - target[:, 0]) / (draws[rows, before] - draws[rows, k])
-    logs = np.log(grid)
-    x = np.exp(logs[before] + np.where(k > 0, share, 0.0) * (logs[k] - logs[before]))
-    ratio = np.where(there.any(axis=1), scale / x, 0.0)
-    return np.where(there[:, 0], np.inf, ratio)
-
-
-def _verdict_notes(duel: Comparison) -> Iterator[Note]:
-    decades = float(np.log10(duel.asked[-1] / min(c.reach for c in duel.curves.values())))
-    if decades > FAR:
-        yield Note(
-            "far_extrapolation",
-            "error" if decades > TOO_FAR else "warning",
-            f"The last asked scale lies {decades:.1f} decades beyond the largest run of a system. "
-            "Check the verdict with a run in between.",
-        )
-    if duel.drift > 0:
-        yield Note(
-            "drift",
-            "info",
-            f"Fitted to the smaller runs only, the law misses the larger ones by more than noise; "
-            f"a change of slope of {duel.drift:.3g} (one standard deviation) beyond the data is "
-            "allowed for in every interval and probability.",
-        )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scalekit.fitters.comparison import Comparison
     from scalekit.fitters.crossover import Crossover
-    from scalekit.fitters.planning import Plan
+    from scalekit.fitters.plan import Plan
     from scalekit.fitters.verdicts import Verdicts
 
 POINTS = 160
@@ -63,7 +63,7 @@ def plot_comparison(duel: Comparison, ax: Axes | None = None, plan: Plan | None 
 
 def _shade_crossing(duel: Comparison, ax: Axes, low: float, high: float) -> None:
     cross = duel.crossover()
-    if cross.status == "none in range":
+    if cross.status != "crosses":
         return
     ends = np.clip([cross.interval.lower, cross.interval.upper], low, high)
     ax.axvspan(*ends, color=GREY, alpha=0.15, linewidth=0)

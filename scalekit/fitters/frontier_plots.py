@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from scalekit.fitters.envelopes import Envelope
     from scalekit.fitters.frontier import Frontier
-    from scalekit.fitters.isoflops import Isoflops
-    from scalekit.fitters.planning import Plan
+    from scalekit.fitters.isoflop_result import Isoflops
+    from scalekit.fitters.plan import Plan
 
 POINTS = 160
 

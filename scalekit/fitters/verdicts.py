@@ -11,8 +11,9 @@ import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.comparing import compare
-from scalekit.fitters.comparison import SETTLED, Comparison
+from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.crossover import probability_text
+from scalekit.fitters.plan import SETTLED
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState
