@@ -37,7 +37,7 @@ def fit_with_scalekit(points: Points) -> tuple[Array, Seconds]:
     """Return (A, B, E, alpha, beta) of scalekit's fit without resamples, and its mean time."""
     import scalekit as sk
 
-    runs = sk.read_runs(points.frame())
+    runs = sk.read_runs(points.frame(), quiet=True)
 
     def work() -> Any:
         return sk.fit(runs, law="chinchilla", objective="huber_log", delta=1e-3, resamples=0, rng=0)

@@ -43,7 +43,7 @@ def fit_with_scalekit(runs: pd.DataFrame, resamples: int) -> dict[str, float]:
     """Return the estimates by name."""
     import scalekit as sk
 
-    fit = sk.fit(sk.read_runs(runs), law="chinchilla", resamples=resamples, rng=0)
+    fit = sk.fit(sk.read_runs(runs, quiet=True), law="chinchilla", resamples=resamples, rng=0)
     return {name: float(fit.params[name]) for name in TRUTH}
 
 

@@ -66,12 +66,14 @@ def test_scales_move_together() -> None:
     loss = CATALOGUE["chinchilla"].predict(
         EXAMPLES["chinchilla"], params=params, tokens=20 * params
     )
+    loss = loss * np.exp(NOISE[:20])
     together = {"params": params, "tokens": 20 * params, "loss": loss}
-    assert "scales_move_together" in codes(power_fit(together, "chinchilla", interval="none"))
+    few: dict[str, object] = {"interval": "none", "starts": 2}
+    assert "scales_move_together" in codes(power_fit(together, "chinchilla", **few))
     apart = PARAMS_TOKENS | {
         "loss": CATALOGUE["chinchilla"].predict(EXAMPLES["chinchilla"], **PARAMS_TOKENS)
     }
-    assert "scales_move_together" not in codes(power_fit(apart, "chinchilla", interval="none"))
+    assert "scales_move_together" not in codes(power_fit(apart, "chinchilla", **few))
 
 
 def test_constant_at_zero() -> None:
@@ -103,7 +105,7 @@ def test_term_vanishes() -> None:
 def test_ill_conditioned() -> None:
     twice = Law("twice", "E + A / tokens**alpha + B / tokens**alpha")
     found = power_fit(GOOD, twice, interval="none")
-    assert {"ill_conditioned", "term_vanishes"} & codes(found)
+    assert "ill_conditioned" in codes(found)
 
 
 def test_weakly_identified() -> None:
@@ -154,5 +156,5 @@ def test_what_the_search_tells(good: Fit) -> None:
     assert told(rival) == {"rival_optimum"}
     assert told(alone, converged=False) == {"not_converged"}
     assert told(alone, agreeing=1) == {"starts_disagree"}
-    assert told(alone, condition=1e13) == {"ill_conditioned"}
+    assert told(alone, condition=1e11) == {"ill_conditioned"}
     assert told(alone, resample_agreement=0.4) == {"resamples_disagree"}

@@ -11,14 +11,14 @@ import pandas as pd
 
 from scalekit.fitters.model import to_natural
 from scalekit.fitters.objectives import Objective
-from scalekit.fitters.solver import Problem, Solution, solve
+from scalekit.fitters.solver import Solution, solve
 from scalekit.notes import Note
 
 if TYPE_CHECKING:
     from scalekit.fitters.fitted import Fit
 
 RIVAL = 0.01  # relative difference of objectives below which another optimum is a rival
-TOO_SINGULAR = 1e12
+TOO_SINGULAR = 1e10  # of the Hessian with a unit diagonal; sound laws stay below 1e7
 WANDERING = 0.6  # correlation of neighbouring residuals that independent runs do not show
 FEWEST_REPLICATES = 5  # fewer spare runs do not tell the noise
 OUTLIER = 5.0  # noise deviations
@@ -173,29 +173,27 @@ def sensitivity_table(fit: Fit) -> pd.DataFrame:
 
     The last column is the loss predicted one decade beyond the largest run in every scale.
     """
-    beyond = {name: np.array([10 * scale.max()]) for name, scale in fit.scales.items()}
-    variants: list[tuple[str, Problem, np.ndarray]] = [("as fitted", fit.problem, fit.weights)]
+    names, found = ["as fitted"], [fit.theta[None]]
     for name in ("log_squares", "squares"):
         if name != fit.objective.name and (name == "squares" or (fit.loss > 0).all()):
-            other = replace(
-                fit.problem, objective=Objective(name, None, fit.objective.overestimate_weight)
-            )
-            variants.append((f"objective {name}", other, fit.weights))
-    worst = np.argsort(-np.abs(fit.residuals) * (fit.weights > 0), kind="stable")
-    for count in DROPPED:
-        if len(fit.loss) - count > 2 * fit.law.n_free and len(fit.loss) <= MOST_ROWS:
-            weights = fit.weights.copy()
-            weights[worst[:count]] = 0.0
-            variants.append((f"without the {count} worst row(s)", fit.problem, weights))
-    rows = []
-    for words, problem, weights in variants:
-        theta = (
-            fit.theta if words == "as fitted" else solve(problem, fit.theta[None], weights).theta[0]
-        )
-        values = to_natural(theta, fit.law.parameters)
-        far = fit.law.model.value(theta[None], beyond)[0, 0]
-        rows.append([words, *values, far])
-    return pd.DataFrame(rows, columns=["variant", *fit.law.names, "loss_one_decade_on"])
+            objective = Objective(name, None, fit.objective.overestimate_weight)
+            other = replace(fit.problem, objective=objective)
+            names.append(f"objective {name}")
+            found.append(solve(other, fit.theta[None], fit.weights).theta)
+    counts = [count for count in DROPPED if len(fit.loss) - count > 2 * fit.law.n_free]
+    if counts and len(fit.loss) <= MOST_ROWS:
+        worst = np.argsort(-np.abs(fit.residuals) * (fit.weights > 0), kind="stable")
+        weights = np.repeat(fit.weights[None], len(counts), axis=0)
+        for row, count in zip(weights, counts, strict=True):
+            row[worst[:count]] = 0.0
+        names += [f"without the {count} worst row(s)" for count in counts]
+        starts = np.repeat(fit.theta[None], len(counts), axis=0)
+        found.append(solve(fit.problem, starts, weights).theta)
+    theta = np.concatenate(found)
+    beyond = {name: np.array([10 * scale.max()]) for name, scale in fit.scales.items()}
+    table = pd.DataFrame(to_natural(theta, fit.law.parameters), columns=list(fit.law.names))
+    table.insert(0, "variant", names)
+    return table.assign(loss_one_decade_on=fit.law.model.value(theta, beyond)[:, 0])
 
 
 def _sensitivity_notes(fit: Fit) -> Iterator[Note]:

@@ -109,7 +109,7 @@ class Fit(Result):
     @property
     def noise(self) -> float:
         """The robust standard deviation of single runs about the curve (of log loss, as a rule)."""
-        return robust_deviation(self.scaled_residuals)
+        return robust_deviation(self.residuals, self.law.n_free)
 
     @property
     def problem(self) -> Problem:
@@ -285,9 +285,14 @@ class Fit(Result):
         return plot_fit(self, ax)
 
 
-def robust_deviation(values: np.ndarray) -> float:
-    """Return the standard deviation of `values` about zero by their median size (MAD)."""
-    return float(1.4826 * np.median(np.abs(values)))
+def robust_deviation(values: np.ndarray, spent: int = 0) -> float:
+    """Return the standard deviation of `values` about zero by their median size (MAD).
+
+    A nearly absolute objective passes through as many points as it has parameters; the `spent`
+    smallest residuals therefore do not count (Holland & Welsch 1977).
+    """
+    sizes = np.sort(np.abs(values))
+    return float(1.4826 * np.median(sizes[min(spent, len(sizes) - 1) :]))
 
 
 def check_level(confidence_level: float) -> float:

@@ -32,17 +32,17 @@ def optimise(law: Law, data: Data, objective: Objective, starts: int) -> tuple[P
     problem = Problem.of(law.model, data.scales, data.loss, rough)
     proposed = propose_starts(problem, data.weights, starts)
     solutions = _solve_from(problem, proposed, data.weights)
-    if objective.needs_delta:
-        noise = robust_deviation(problem.residual(solutions.theta[:1])[0])
-        objective = objective.with_delta(max(EFFICIENT_DELTA * noise, SMALLEST_AUTO_DELTA))
-    if objective != rough:
-        problem = replace(problem, objective=objective)
-        solutions = _solve_from(problem, solutions.theta, data.weights)
     if not np.isfinite(solutions.value[0]):
         raise FitError(
             f"The law '{law.name}' has no finite value at any start on these runs. Check the "
             "formula's domain (logarithms and powers need positive arguments) and the units."
         )
+    if objective.needs_delta:
+        noise = robust_deviation(problem.residual(solutions.theta[:1])[0], law.n_free)
+        objective = objective.with_delta(max(EFFICIENT_DELTA * noise, SMALLEST_AUTO_DELTA))
+    if objective != rough:
+        problem = replace(problem, objective=objective)
+        solutions = _solve_from(problem, solutions.theta, data.weights)
     return problem, solutions
 
 

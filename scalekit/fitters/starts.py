@@ -15,11 +15,11 @@ import numpy as np
 from scalekit.fitters.model import ImplicitModel, Parameter, to_internal, to_natural
 from scalekit.fitters.solver import Problem, evaluate
 
-GRID = {0: 1, 1: 128, 2: 1024}  # points by number of nonlinear parameters
+GRID = {0: 1, 1: 96, 2: 576}  # points by number of nonlinear parameters
 LARGEST_GRID = 4096
 IMPLICIT_GRID = 768  # an implicit law costs a root search at every point
 MOST_ROWS = 2000  # enough to place a start; the solver then uses every row
-ELEMENTS = 4_000_000  # of grid points x rows held at once
+ELEMENTS = 1_000_000  # of grid points x rows held at once
 
 
 def propose_starts(problem: Problem, weights: np.ndarray, count: int) -> np.ndarray:
