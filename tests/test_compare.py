@@ -270,7 +270,7 @@ def test_what_cannot_be_compared_is_refused_with_advice() -> None:
         sk.compare(runs.assign(loss=-1.0), by="recipe")
     with pytest.raises(InputError, match=r"no selection 'frontiers'.*'frontier'"):
         sk.compare(runs, by="recipe", select="frontiers")
-    with pytest.raises(FitError, match=r"System 'new'.*3 parameters"):
+    with pytest.raises(FitError, match=r"System 'new'.*3 free parameters"):
         sk.compare(runs.drop(runs.index[-7:]), by="recipe", law="power_constant")
     with pytest.raises(InputError, match=r"no column.*flop"):
         sk.compare(runs, by="recipe", along="flop")
