@@ -28,6 +28,11 @@ _PUBLIC = {
     "roll_out": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+    "compare": "scalekit.fitters.comparing",
+    "compare_across": "scalekit.fitters.verdicts",
+    "envelope": "scalekit.fitters.envelopes",
+    "isoflop": "scalekit.fitters.isoflops",
+    "next_runs": "scalekit.fitters.planning",
     # evals
     "benchmark_variance": "scalekit.evals",
     "compare_models": "scalekit.evals",

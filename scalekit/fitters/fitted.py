@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +29,7 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from scalekit.fitters.frontier import Frontier
     from scalekit.fitters.profiles import Profile
 
 
@@ -177,6 +178,12 @@ class Fit(Result):
         from scalekit.fitters.profiles import profile
 
         return profile(self, name, points)
+
+    def frontier(self, flops: float | Sequence[float], **constraints: Any) -> Frontier:
+        """Return how to spend these budgets best; see `scalekit.fitters.frontier.frontier`."""
+        from scalekit.fitters.frontier import frontier
+
+        return frontier(self, flops, **constraints)
 
     def with_predictions(self, at: pd.DataFrame | None = None, **scales: Any) -> Fit:
         """Return the fit with predictions at these scales in its table, summary and JSON."""

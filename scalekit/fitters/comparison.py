@@ -1,0 +1,329 @@
+"""The result of a comparison: who is ahead where, how surely, and what a wrong choice costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.fitters.comparison_words import (
+    advise,
+    answer,
+    summarise,
+    verdict_notes,
+    verdict_sentence,
+)
+from scalekit.fitters.crossings import times_less
+from scalekit.fitters.crossover import Crossover, find_crossover
+from scalekit.fitters.curve import Curve
+from scalekit.fitters.fitted import Fit
+from scalekit.notes import Note
+from scalekit.results import Provenance, Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from scalekit.fitters.plan import Plan
+
+At = float | Sequence[float] | np.ndarray
+
+DECADES_ON = 2.0  # the default range of a crossing goes this far beyond the largest run
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result):
+    """Systems compared along one scale.
+
+    `fits` holds the fit of each system, with joint draws: row b of all of them is one resample.
+    `drifts`, of shape (systems, draws), is what the laws may get wrong beyond the data. `runs`
+    holds all runs (columns `system`, the scales, `loss`), `asked` the scales asked about.
+    """
+
+    by: str
+    along: str
+    select: str
+    fits: Mapping[str, Fit]
+    drifts: np.ndarray
+    asked: np.ndarray
+    confidence_level: float
+    interval_method: str
+    runs: pd.DataFrame
+    notes: tuple[Note, ...]
+    provenance: Provenance
+    kind: ClassVar[str] = "comparison"
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The names of the systems."""
+        return tuple(self.fits)
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """The curve of each system, with its draws."""
+        return {
+            name: Curve(fit, self.along, drift)
+            for (name, fit), drift in zip(self.fits.items(), self.drifts, strict=True)
+        }
+
+    @property
+    def reach(self) -> float:
+        """The largest scale that any system was run at."""
+        return max(curve.reach for curve in self.curves.values())
+
+    @property
+    def drift(self) -> float:
+        """The standard deviation of one system's own change of slope beyond the data, as drawn."""
+        if self.drifts.shape[1] == 0:
+            return 0.0
+        return float(np.sqrt(np.var(self.drifts, axis=0, ddof=1).mean()))
+
+    def _log_losses(self, at: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Return the log losses, (systems, draws, scales)."""
+        found = np.stack([curve.draws(np.asarray(at)) for curve in self.curves.values()])
+        return found[:, np.isfinite(found).all(axis=(0, 2))]
+
+    def _quantiles(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tail = (1 - self.confidence_level) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+        return low, high
+
+    def win_probability(self, at: At | None = None) -> pd.DataFrame:
+        """Return, for each scale of `at` and each system, whether it would be the best choice.
+
+        Columns: `at, system, predicted, ci_lower, ci_upper` (the loss), `win_probability` (the
+        share of joint draws in which it has the lowest loss), `regret` (by what share its loss
+        exceeds the best one's on average, if it is chosen) and `extrapolation` (decades beyond
+        the system's largest run).
+        """
+        scales = self.asked if at is None else _positive(at)
+        logs = self._log_losses(scales)
+        lowest = logs.min(axis=0)
+        first = logs == lowest
+        wins = (first / first.sum(axis=0)).mean(axis=1)
+        regret = np.expm1(logs - lowest).mean(axis=1)
+        tables = []
+        for k, (name, curve) in enumerate(self.curves.items()):
+            low, high = self._quantiles(logs[k])
+            tables.append(
+                pd.DataFrame({
+                    "at": scales,
+                    "system": name,
+                    "predicted": np.exp(curve.estimate(scales)),
+                    "ci_lower": np.exp(low),
+                    "ci_upper": np.exp(high),
+                    "win_probability": wins[k],
+                    "regret": regret[k],
+                    "extrapolation": np.maximum(np.log10(scales / curve.reach), 0.0),
+                })
+            )  # fmt: skip
+        return pd.concat(tables).sort_values("at", kind="stable").reset_index(drop=True)
+
+    def difference(
+        self, at: At, first: str | None = None, second: str | None = None
+    ) -> pd.DataFrame:
+        """Return by what share the loss of `second` differs from that of `first` (negative: lower).
+
+        Columns: `at, difference, ci_lower, ci_upper, probability_lower`.
+        """
+        first, second = self._pair(first, second)
+        scales = _positive(at)
+        a, b = self.curves[first], self.curves[second]
+        draws = b.draws(scales) - a.draws(scales)
+        draws = draws[np.isfinite(draws).all(axis=1)]
+        low, high = self._quantiles(draws)
+        return pd.DataFrame(
+            {
+                "at": scales,
+                "difference": np.expm1(b.estimate(scales) - a.estimate(scales)),
+                "ci_lower": np.expm1(low),
+                "ci_upper": np.expm1(high),
+                "probability_lower": (draws < 0).mean(axis=0),
+            }
+        )
+
+    def efficiency(
+        self, at: At, first: str | None = None, second: str | None = None
+    ) -> pd.DataFrame:
+        """Return how many times less of the scale `second` needs for the loss of `first` at `at`.
+
+        Columns: `at, ratio, ci_lower, ci_upper`. A ratio of 2 means half the compute; zero stands
+        for "does not reach that loss within six decades" and infinity for "always has it".
+        """
+        first, second = self._pair(first, second)
+        scales = _positive(at)
+        a, b = self.curves[first], self.curves[second]
+        rows = []
+        for scale in scales:
+            # wide enough for any ratio that one would believe, fine enough to interpolate
+            grid = scale * np.geomspace(1e-6, 1e6, 481)
+            draws = times_less(b.draws(grid), a.draws(np.array([scale])), grid, scale)
+            low, high = np.quantile(
+                draws[~np.isnan(draws)],
+                [(1 - self.confidence_level) / 2, (1 + self.confidence_level) / 2],
+                method="nearest",
+            )
+            centre = times_less(
+                b.estimate(grid)[None], a.estimate(np.array([scale]))[None], grid, scale
+            )
+            rows.append((scale, centre[0], low, high))
+        return pd.DataFrame(rows, columns=["at", "ratio", "ci_lower", "ci_upper"])
+
+    def crossover(
+        self,
+        first: str | None = None,
+        second: str | None = None,
+        within: tuple[float, float] | None = None,
+    ) -> Crossover:
+        """Return where two systems cross; of more than two, the best two at the last asked scale.
+
+        `within` is the range looked at; default from the smallest run to 100 times the largest,
+        or to the last asked scale where that is further.
+        """
+        first, second = self._pair(first, second)
+        curves = {name: self.curves[name] for name in (first, second)}
+        if within is None:
+            low = min(float(curve.observed.min()) for curve in curves.values())
+            high = max(curve.reach for curve in curves.values()) * 10**DECADES_ON
+            within = (low, max(high, float(np.max(self.asked, initial=0.0))))
+        return find_crossover(curves, first, second, within, self.confidence_level, self.provenance)
+
+    def decide(self, at: At) -> Comparison:
+        """Return the comparison with the verdict at these scales in its table and summary."""
+        asked = np.unique(_positive(at))
+        kept = tuple(note for note in self.notes if note.code not in ("far_extrapolation", "drift"))
+        moved = replace(self, asked=asked, notes=kept)
+        return replace(moved, notes=(*kept, *verdict_notes(moved)))
+
+    def _pair(self, first: str | None, second: str | None) -> tuple[str, str]:
+        for name in (first, second):
+            if name is not None and name not in self.fits:
+                raise ColumnNotFoundError(
+                    f"There is no system '{name}'. {did_you_mean(name, self.systems)}"
+                )
+        if first is not None and second is not None:
+            if first == second:
+                raise InputError(f"A system cannot be compared with itself ('{first}').")
+            return first, second
+        given = [name for name in (first, second) if name is not None]
+        if len(self.systems) == 2:
+            order = list(self.systems)
+        else:
+            table = self.win_probability(self.asked[-1:])
+            order = list(table.sort_values("win_probability", ascending=False)["system"])
+        others = [name for name in order if name not in given]
+        if first is not None:
+            return first, others[0]
+        return (others[0], second) if second is not None else (others[0], others[1])
+
+    def sentence(self) -> str:
+        """Return the verdict at the last asked scale."""
+        return verdict_sentence(self)
+
+    def advice(self) -> str:
+        """Return which few runs would do most to settle the verdict; empty where it is settled."""
+        return advise(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a system and asked scale: loss, interval, win probability, regret."""
+        return self.win_probability()
+
+    def summary(self) -> str:
+        """Return the verdict in sentences, the table, and how it was made."""
+        return summarise(self)
+
+    def payload(self) -> dict[str, Any]:
+        """Return the verdict, the crossover and the fits as plain values."""
+        table = self.to_frame()
+        last = table[table["at"] == self.asked[-1]]
+        first = next(iter(self.fits.values()))
+        pairs = [
+            self.crossover(a, b).answer()
+            for k, a in enumerate(self.systems)
+            for b in self.systems[k + 1 :]
+        ] if len(self.systems) <= 10 else []  # fmt: skip
+        return {
+            "by": self.by,
+            "along": self.along,
+            "select": self.select,
+            "law": first.law.name,
+            "formula": first.law.formula,
+            "systems": list(self.systems),
+            "params": {
+                f"{name}.{parameter}": values
+                for name, fit in self.fits.items()
+                for parameter, values in fit.payload()["params"].items()
+            },
+            "crossover": self.crossover().answer(),
+            "crossovers": pairs,
+            "win_probability": dict(zip(last["system"], last["win_probability"], strict=True)),
+            "at": self.asked.tolist(),
+            "table": table.to_dict("records"),
+            "sentence": answer(self, self.crossover()),
+            "drift": self.drift,
+            "confidence_level": self.confidence_level,
+            "interval_method": self.interval_method,
+            "n_rows": len(self.runs),
+            "rows_left_out": dict(self.provenance.rows_left_out),
+            "fits": {name: fit.to_dict() for name, fit in self.fits.items()},
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return draws and data, which `save` keeps beside the JSON."""
+        found = {"drifts": self.drifts, "asked": self.asked}
+        for k, fit in enumerate(self.fits.values()):
+            found |= {f"fit{k}_{name}": array for name, array in fit.arrays().items()}
+        for name in self.runs:
+            column = self.runs[name]
+            found[f"run_{name}"] = (
+                column.to_numpy(float)
+                if pd.api.types.is_numeric_dtype(column)
+                else column.astype(str).to_numpy(dtype=np.str_)
+            )
+        return found
+
+    @classmethod
+    def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Comparison:
+        """Return the comparison that `save` wrote."""
+        fits = {}
+        for k, (name, saved) in enumerate(values["fits"].items()):
+            prefix = f"fit{k}_"
+            own = {key[len(prefix) :]: a for key, a in arrays.items() if key.startswith(prefix)}
+            fits[name] = Fit.restore(saved, own)
+        runs = {key[4:]: array for key, array in arrays.items() if key.startswith("run_")}
+        return cls(
+            **{key: values[key] for key in ("by", "along", "select", "confidence_level")},
+            fits=fits,
+            drifts=arrays["drifts"],
+            asked=arrays["asked"],
+            interval_method=values["interval_method"],
+            runs=pd.DataFrame(runs),
+            notes=tuple(Note(**note) for note in values["notes"]),
+            provenance=Provenance.from_dict(values["provenance"]),
+        )
+
+    def plot(self, ax: Axes | None = None, plan: Plan | None = None) -> Axes:
+        """Draw runs and curves with their bands, the crossing, and the runs of a plan."""
+        from scalekit.fitters.comparison_plots import plot_comparison
+
+        return plot_comparison(self, ax, plan)
+
+    def plot_win_probability(self, ax: Axes | None = None) -> Axes:
+        """Draw each system's probability of being the best along the scale."""
+        from scalekit.fitters.comparison_plots import plot_win_probability
+
+        return plot_win_probability(self, ax)
+
+
+def _positive(at: At) -> np.ndarray:
+    try:
+        found = np.atleast_1d(np.asarray(at, dtype=float))
+    except (TypeError, ValueError):
+        raise InputError(f"Cannot read {at!r} as scales; give positive numbers.") from None
+    if not (np.isfinite(found) & (found > 0)).all() or not found.size:
+        raise InputError(f"Scales to compare at must be positive numbers; got {at!r}.")
+    return found

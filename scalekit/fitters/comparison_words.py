@@ -1,0 +1,122 @@
+"""A comparison in words: the verdict, the advice, the summary, and its notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scalekit.fitters.crossover import Crossover, probability_text
+from scalekit.fitters.plan import SETTLED
+from scalekit.notes import Note
+from scalekit.results import with_notes
+from scalekit.units import format_quantity
+
+if TYPE_CHECKING:
+    from scalekit.fitters.comparison import Comparison
+
+FAR = 1.0  # decades beyond the data: a note says so
+TOO_FAR = 3.0
+ENOUGH_DRAWS = 100  # below, the draws are too few to plan with
+
+
+def verdict_sentence(duel: Comparison) -> str:
+    """Return who wins at the last asked scale, with what probability and by how much."""
+    table = duel.win_probability(duel.asked[-1:]).sort_values("win_probability", ascending=False)
+    best = table.iloc[0]
+    chance = best["win_probability"]
+    verb = "wins" if chance >= SETTLED else "leads" if chance >= 0.5 + 0.5 / len(table) else ""
+    where = f"at {format_quantity(best['at'])} {duel.along}"
+    if not verb:
+        return (
+            f"{where} the runs do not tell the systems apart (best: {best['system']}, "
+            f"probability {probability_text(chance)})"
+        )
+    text = f"{where} {best['system']} {verb} with probability {probability_text(chance)}"
+    if len(table) > 2:
+        return f"{text} of {len(table)}; choosing it costs {best['regret']:.2%} on average"
+    gap = duel.difference(best["at"], table.iloc[1]["system"], best["system"]).iloc[0]
+    return (
+        f"{text} (loss {gap['difference']:+.2%} [{gap['ci_lower']:+.2%}, {gap['ci_upper']:+.2%}])"
+    )
+
+
+def advise(duel: Comparison) -> str:
+    """Return which few runs would do most to settle the verdict; empty where it is settled.
+
+    Offers every system runs of one, two and four times the largest scale run so far; for other
+    candidates ask `next_runs`. Empty as well where the law has other scales than that.
+    """
+    from scalekit.fitters.planning import next_runs
+
+    best = duel.win_probability(duel.asked[-1:])["win_probability"].max()
+    one_scale = duel.along in next(iter(duel.fits.values())).law.scales
+    if best >= SETTLED or not one_scale or duel.drifts.shape[1] < ENOUGH_DRAWS:
+        return ""
+    offers = pd.DataFrame({duel.along: duel.reach * np.array([1.0, 2.0, 4.0])})
+    plan = next_runs(duel, offers.assign(cost=offers[duel.along]), most=2).table
+    if not len(plan):
+        return ""
+    runs = " and ".join(
+        f"{row['system']} at {format_quantity(row[duel.along])}" for row in plan.to_dict("records")
+    )
+    chance = plan["expected_probability"].iloc[-1]
+    end = "would settle it" if chance >= SETTLED else "would go some way to settle it"
+    return f"more runs of {runs} {end} (expected probability {probability_text(chance)})"
+
+
+def answer(duel: Comparison, cross: Crossover) -> str:
+    """Return the whole answer in one line: crossing, verdict, advice."""
+    parts = [cross.sentence(), verdict_sentence(duel), advise(duel)]
+    return "; ".join(part for part in parts if part) + "."
+
+
+def summarise(duel: Comparison) -> str:
+    """Return the answer, the table, and how it was made."""
+    cross = duel.crossover()
+    table = duel.to_frame()
+    shown = table.assign(at=[format_quantity(x) for x in table["at"]]).to_string(
+        index=False, float_format="{:.4g}".format
+    )
+    law = next(iter(duel.fits.values())).law
+    lines = [
+        answer(duel, cross),
+        "",
+        shown,
+        "",
+        f"law {law.name}: loss = {law.formula}, along {duel.along}; runs: {_counts(duel)}",
+        f"intervals ({duel.confidence_level:.0%}): {duel.interval_method}; allowed change of "
+        f"slope beyond the data {duel.drift:.3g}",
+    ]
+    return with_notes("\n".join(lines), (*duel.notes, *cross.notes))
+
+
+def _counts(duel: Comparison) -> str:
+    numbers = duel.runs["system"].astype(str).value_counts()
+    return ", ".join(
+        f"{name} {len(fit.loss)}"
+        + (f" of {numbers[name]}" if numbers[name] != len(fit.loss) else "")
+        for name, fit in duel.fits.items()
+    )
+
+
+def verdict_notes(duel: Comparison) -> Iterator[Note]:
+    """Yield notes on how far the last asked scale lies out, and on what the law missed."""
+    decades = float(np.log10(duel.asked[-1] / min(c.reach for c in duel.curves.values())))
+    if decades > FAR:
+        yield Note(
+            "far_extrapolation",
+            "error" if decades > TOO_FAR else "warning",
+            f"The last asked scale lies {decades:.1f} decades beyond the largest run of a system. "
+            "Check the verdict with a run in between.",
+        )
+    if duel.drift > 0:
+        yield Note(
+            "drift",
+            "info",
+            f"Fitted to the smaller runs only, the law misses the larger ones by more than noise; "
+            f"a change of slope of {duel.drift:.3g} (one standard deviation) beyond the data is "
+            "allowed for in every interval and probability.",
+        )

@@ -1,0 +1,82 @@
+"""A system's loss along one scale, in every joint draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from scalekit.errors import InputError
+from scalekit.fitters.allocation import Cost, allocate, data_scale
+from scalekit.fitters.fitted import Fit
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The log loss of a fitted law along `along`, with everything that is unsure about it.
+
+    A draw of the curve is the draw of its parameters, spread about the estimate by Student's
+    factor for few runs, plus what the law may get wrong beyond the data: a change of slope in
+    log-log, `drift` (draws,), that sets in at `reach`. A law of params and tokens is followed
+    along its compute-optimal frontier.
+    """
+
+    fit: Fit
+    along: str
+    drift: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if not (len(self.fit.law.scales) == 1 and self.fit.law.scales[0] == self.along):
+            if self.along != "flops":
+                raise InputError(
+                    f"The law '{self.fit.law.name}' depends on {', '.join(self.fit.law.scales)}; "
+                    f"it can be compared along flops (at each budget's best sizes), not along "
+                    f"{self.along}. Take a law of one scale, such as 'power_constant'."
+                )
+            data_scale(self.fit.law)
+
+    @cached_property
+    def observed(self) -> np.ndarray:
+        """The scale of every run that was used."""
+        scales = self.fit.scales
+        if self.along in scales:
+            return np.asarray(scales[self.along])
+        return np.asarray(6 * scales["params"] * scales[data_scale(self.fit.law)])
+
+    @property
+    def reach(self) -> float:
+        """The largest scale that was observed."""
+        return float(self.observed.max())
+
+    def estimate(self, at: np.ndarray) -> np.ndarray:
+        """Return the log loss of the fit itself at the scales `at`."""
+        return self._log_loss(self.fit.theta[None], np.asarray(at, dtype=float))[0]
+
+    def draws(self, at: np.ndarray) -> np.ndarray:
+        """Return the log loss at the scales `at` in every draw, (draws, scales)."""
+        at = np.asarray(at, dtype=float)
+        centre = self.estimate(at)
+        factor = self.fit.widening(self.fit.confidence_level)
+        spread = centre + factor * (self._log_loss(self.fit.draws, at) - centre)
+        if self.drift.size:
+            spread = spread + np.outer(self.drift, np.maximum(np.log(at / self.reach), 0.0))
+        return spread
+
+    def run_draws(self, scales: dict[str, float], at: float) -> np.ndarray:
+        """Return the log loss of one possible run in every draw; `at` is its place on `along`."""
+        rows = {name: np.array([scales[name]]) for name in self.fit.law.scales}
+        with np.errstate(all="ignore"):
+            centre = np.log(self.fit.law.model.value(self.fit.theta[None], rows)[0, 0])
+            found = np.log(self.fit.law.model.value(self.fit.draws, rows)[:, 0])
+        factor = self.fit.widening(self.fit.confidence_level)
+        spread = centre + factor * (found - centre)
+        if self.drift.size:
+            spread = spread + self.drift * max(np.log(at / self.reach), 0.0)
+        return np.asarray(spread)
+
+    def _log_loss(self, theta: np.ndarray, at: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            if self.along in self.fit.law.scales:
+                return np.log(self.fit.law.model.value(theta, {self.along: at}))
+            return np.log(allocate(self.fit.law, theta, at, Cost()).loss)
