@@ -15,7 +15,7 @@ import numpy as np
 from scalekit.fitters.model import Parameter
 
 SMALLEST_EXPONENT = 0.02
-LARGEST_PULL = 60.0  # of exponential terms: beyond it a law is no smooth curve
+LARGEST_PULL = 1000.0  # of exponential terms
 SHARE_OFFSET = 1e-3  # BiMix takes powers of the shares, which have no value at zero
 Scales = Mapping[str, np.ndarray]
 
@@ -155,7 +155,7 @@ class Exponential:
         self.parameters = tuple(
             Parameter(f"t{label}[{source}]", -LARGEST_PULL, LARGEST_PULL) for source in sources
         )
-        self.priors = (Prior(-2.0, 8.0),) * len(sources)
+        self.priors = (Prior(-2.0, 30.0),) * len(sources)
 
     def rows(
         self, theta: np.ndarray, shares: np.ndarray, scales: Scales

@@ -1,0 +1,360 @@
+"""Fitting a mixing law to pilot runs: `fit_mixture("pilots.csv")`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import InputError, OutputError
+from scalekit.notes import Note
+from scalekit.results import Provenance, Result, with_notes
+from scalekit.seeds import RandomState, as_generator, seed_of
+from scalekit.selectors.mixtures.crossval import FOLDS, REPEATS, compare_laws
+from scalekit.selectors.mixtures.mixing_laws import MixingLaw, mixing_law, term_sum
+from scalekit.selectors.mixtures.pilots import Pilots, Table, as_table, by_name, read_pilots
+from scalekit.selectors.mixtures.training import Scales, Trained, TrainedSum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from scalekit.selectors.mixtures.choosing import MixtureChoice
+
+DRAWS, REGRESSION_DRAWS = 200, 40
+AUTO = ("loglinear", "bimix", "additive")
+AVERAGE = "(weighted mean)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixtureFit(Result):
+    """A mixing law fitted to pilot runs; see `fit_mixture`.
+
+    `residuals` (repeats, targets, pilots) are held out; `laws` ranks the laws that were compared;
+    `weights` (targets,) makes one loss of all targets.
+    """
+
+    law: MixingLaw
+    trained: Trained
+    draws: Trained
+    residuals: np.ndarray
+    laws: pd.DataFrame
+    weights: np.ndarray
+    confidence_level: float
+    notes: tuple[Note, ...]
+    provenance: Provenance
+    kind: ClassVar[str] = "mixture_fit"
+
+    @property
+    def pilots(self) -> Pilots:
+        """The pilot runs that the law was fitted to."""
+        return self.trained.pilots
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the sources."""
+        return self.pilots.sources
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets."""
+        return self.pilots.targets
+
+    def predict(self, mixtures: Mapping[str, Any] | pd.DataFrame, **scales: float) -> pd.DataFrame:
+        """Return predicted losses of `mixtures`: a row for each mixture and target.
+
+        `mixtures` has a column (or a value) for every source, by name. `ci_*` bounds the law's
+        curve (draws), `obs_*` the loss of one new run (held-out residuals at the confidence
+        level, widened to hold the curve's). The last rows are the weighted mean of the targets.
+        Raises ColumnNotFoundError for an unknown or missing source, InputError for shares that do
+        not sum to one.
+        """
+        shares = self._shares_of(mixtures)
+        settled = self.settle_scales(scales)
+        centre = self._with_mean(self.trained.predict(shares, settled))[0]
+        low, high = self._percentiles(self._with_mean(self.draws.predict(shares, settled)))
+        reach = self._residual_quantiles()[:, None]
+        frames = []
+        for k, name in enumerate((*self.targets, AVERAGE)):
+            obs_low = np.minimum(centre[k] - reach[k], low[k])
+            obs_high = np.maximum(centre[k] + reach[k], high[k])
+            frames.append(pd.DataFrame({
+                "mixture": np.arange(len(shares)), "target": name, "predicted": centre[k],
+                "ci_lower": low[k], "ci_upper": high[k],
+                "obs_lower": obs_low, "obs_upper": obs_high,
+            }))  # fmt: skip
+        return pd.concat(frames, ignore_index=True)
+
+    def choose(self, **limits: Any) -> MixtureChoice:
+        """Return the best mixture under limits; see `scalekit.selectors.mixtures.choose`."""
+        from scalekit.selectors.mixtures.choosing import choose
+
+        return choose(self, **limits)
+
+    def next_pilot(self, count: int = 1, **limits: Any) -> pd.DataFrame:
+        """Return the mixtures worth running next; see `selectors.mixtures.next_pilots`."""
+        from scalekit.selectors.mixtures.next_runs import next_pilots
+
+        return next_pilots(self, count, **limits)
+
+    def dilution(self, **scales: float) -> pd.DataFrame:
+        """Return, for each target and pair of sources, whether mixing beats the better one."""
+        from scalekit.selectors.mixtures.dilution import dilution
+
+        return dilution(self, **scales)
+
+    def value(self, shares: np.ndarray, scales: Scales, draws: bool = False) -> np.ndarray:
+        """Return the weighted mean of the targets (members, rows) at shares (rows, sources)."""
+        members = self.draws if draws else self.trained
+        found: np.ndarray = np.einsum("t,btr->br", self.weights, members.predict(shares, scales))
+        return found
+
+    def settle_scales(self, scales: Mapping[str, float]) -> dict[str, np.ndarray]:
+        """Return the asked scales, or the largest of the pilots where none is asked."""
+        unknown = [name for name in scales if name not in self.pilots.scales]
+        if unknown:
+            known = ", ".join(self.pilots.scales) or "none"
+            raise InputError(
+                f"The pilots have no scale '{unknown[0]}' (scales: {known}). Fit with "
+                f"scales=['{unknown[0]}'] to predict along it."
+            )
+        largest = {name: values.max() for name, values in self.pilots.scales.items()}
+        return {name: np.asarray(scales.get(name, most)) for name, most in largest.items()}
+
+    def _shares_of(self, mixtures: Mapping[str, Any] | pd.DataFrame) -> np.ndarray:
+        if isinstance(mixtures, Mapping) and all(np.ndim(v) == 0 for v in mixtures.values()):
+            mixtures = {name: [value] for name, value in mixtures.items()}
+        frame, _ = as_table(mixtures, "mixtures")
+        rows = [by_name(dict(zip(frame, row, strict=True)), self.sources, f"mixture {k + 1}")
+                for k, row in enumerate(frame.to_numpy(float))]  # fmt: skip
+        shares = np.array(rows)
+        off = np.abs(shares.sum(axis=1) - 1)
+        if off.max(initial=0) > 0.01 or (shares < 0).any():
+            row = int(off.argmax())
+            raise InputError(
+                f"mixture {row + 1}: the shares sum to {shares[row].sum():.4g}; they must be zero "
+                "or more and sum to 1."
+            )
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+    def _with_mean(self, losses: np.ndarray) -> np.ndarray:
+        """Return losses (members, targets, rows) with the weighted mean as one more target."""
+        mean = np.einsum("t,btr->br", self.weights, losses)[:, None]
+        return np.concatenate([losses, mean], axis=1)
+
+    def _percentiles(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tail = (1 - self.confidence_level) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+        return low, high
+
+    def _residual_quantiles(self) -> np.ndarray:
+        """Return how far a new run may lie from the law, for each target and the mean."""
+        whole = self._with_mean(self.residuals)
+        found = []
+        for k in range(whole.shape[1]):
+            size = np.abs(whole[:, k])
+            size = size[np.isfinite(size)]
+            rows = max(len(size) // len(whole), 1)
+            level = min(1.0, self.confidence_level * (rows + 1) / rows)
+            found.append(np.quantile(size, level) if len(size) else np.nan)
+        return np.array(found)
+
+    def accuracy(self) -> pd.DataFrame:
+        """Return, for each target, held-out root mean square error, rank correlation and R2."""
+        rows = []
+        for k, name in enumerate(self.targets):
+            observed = self.pilots.losses[k]
+            kept = np.isfinite(observed)
+            error = self.residuals[:, k, kept]
+            predicted = observed[kept] - error.mean(axis=0)
+            order = pd.Series(predicted).corr(pd.Series(observed[kept]), method="spearman")
+            rows.append({
+                "target": name, "rmse": float(np.sqrt((error**2).mean())),
+                "spearman": float(order),
+                "r2": 1 - float((error**2).mean() / observed[kept].var()),
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the held-out accuracy for each target."""
+        return self.accuracy()
+
+    @property
+    def params(self) -> pd.DataFrame:
+        """The parameters of a law with a formula: a row for each target and parameter."""
+        if not isinstance(self.trained, TrainedSum) or not isinstance(self.draws, TrainedSum):
+            raise InputError(f"The law '{self.law.name}' has no parameters to show.")
+        tail = (1 - self.confidence_level) / 2
+        low, high = np.quantile(self.draws.theta, [tail, 1 - tail], axis=0)
+        rows = []
+        for t, target in enumerate(self.targets):
+            for k, parameter in enumerate(self.trained.model.parameters):
+                turn = np.exp if parameter.log else float
+                rows.append({"target": target, "parameter": parameter.name,
+                             "estimate": float(turn(self.trained.theta[0, t, k])),
+                             "ci_lower": float(turn(low[t, k])),
+                             "ci_upper": float(turn(high[t, k]))})  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def summary(self) -> str:
+        """Return the law, its held-out accuracy and the notes as text."""
+        first = (
+            f"Mixing law '{self.law.name}': {self.law.formula}; {len(self.pilots)} pilots, "
+            f"{len(self.sources)} sources, {len(self.targets)} target(s)."
+        )
+        table = self.accuracy().to_string(index=False, float_format="{:.4g}".format)
+        compared = ""
+        if len(self.laws) > 1:
+            shown = self.laws.drop(columns="complexity")
+            compared = "\n\nLaws compared (error: held-out variance left, one-standard-error " \
+                "rule):\n" + shown.to_string(index=False, float_format="{:.4g}".format)  # fmt: skip
+        return with_notes(f"{first}\n\nHeld out:\n{table}{compared}", self.notes)
+
+    def payload(self) -> dict[str, Any]:
+        """Return law, names, accuracy and what `restore` needs."""
+        return {
+            "law": self.law.name,
+            "formula": self.law.formula,
+            "sources": list(self.sources),
+            "targets": list(self.targets),
+            "scales": list(self.pilots.scales),
+            "weights": dict(zip(self.targets, self.weights, strict=True)),
+            "confidence_level": self.confidence_level,
+            "accuracy": self.accuracy().to_dict("records"),
+            "laws": self.laws.to_dict("records"),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return pilots, parameters, draws and residuals for `save`."""
+        pilots = {
+            "shares": self.pilots.shares,
+            "losses": self.pilots.losses,
+            "residuals": self.residuals,
+            "weights": self.weights,
+            **{f"scale_{name}": values for name, values in self.pilots.scales.items()},
+        }
+        if not isinstance(self.trained, TrainedSum) or not isinstance(self.draws, TrainedSum):
+            return pilots
+        return pilots | {
+            "theta": self.trained.theta,
+            "draws": self.draws.theta,
+            "level": self.trained.level,
+            "noise": self.trained.noise,
+            "reference": np.array(list(self.trained.reference.values())),
+        }
+
+    @classmethod
+    def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MixtureFit:
+        """Return the fit that `save` wrote; laws without a formula have to be fitted again."""
+        law = mixing_law(values["law"])
+        if "theta" not in arrays:
+            raise OutputError(
+                f"A saved fit of the law '{law.name}' holds no formula to load. Fit it again, or "
+                "take a law with a formula, such as 'additive'."
+            )
+        notes = tuple(Note(**note) for note in values["notes"])
+        provenance = Provenance.from_dict(values["provenance"])
+        scales = {name: arrays[f"scale_{name}"] for name in values["scales"]}
+        pilots = Pilots(tuple(values["sources"]), tuple(values["targets"]), arrays["shares"],
+                        arrays["losses"], scales, notes, provenance)  # fmt: skip
+        reference = dict(zip(scales, arrays["reference"].tolist(), strict=True))
+        model = term_sum(law, pilots.sources, tuple(scales))
+        trained = TrainedSum(model, pilots, arrays["theta"], arrays["level"], reference,
+                             arrays["noise"])  # fmt: skip
+        return cls(law, trained, replace(trained, theta=arrays["draws"]), arrays["residuals"],
+                   pd.DataFrame(values["laws"]), arrays["weights"], values["confidence_level"],
+                   notes, provenance)  # fmt: skip
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw predicted (held out) against observed losses, a colour for each target."""
+        from scalekit.selectors.mixtures.pictures import plot_predicted
+
+        return plot_predicted(self, ax)
+
+
+def fit_mixture(
+    pilots: Table,
+    *,
+    shares: str | Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
+    scales: Sequence[str] = (),
+    law: str | Sequence[str] = "additive",
+    target_weights: Mapping[str, float] | None = None,
+    folds: int = FOLDS,
+    repeats: int = REPEATS,
+    draws: int | None = None,
+    confidence_level: float = 0.95,
+    rng: RandomState = 0,
+) -> MixtureFit:
+    """Fit a mixing law to pilot runs, with held-out errors, draws and notes.
+
+    `pilots` is a CSV file or a table with a row for each run; `shares` and `targets` are columns
+    or patterns (default: those that begin with "share_" and "loss_"); `scales` are columns such
+    as params and tokens, where the pilots have several. `law` is a name of `mixing_laws()`, a
+    list of names, or "auto" (loglinear, bimix, additive): several are compared by repeated
+    cross-validation, and the simplest within one standard error of the best is taken.
+    `target_weights` makes one loss of several targets (default: all the same).
+
+    Raises ColumnNotFoundError for a column or name that is not there, InputError for a table that
+    cannot be used, FitError where a law cannot be fitted.
+
+    >>> rng = np.random.default_rng(0)
+    >>> h = rng.dirichlet([1, 1], size=12)
+    >>> table = pd.DataFrame(h, columns=["share_web", "share_code"])
+    >>> table["loss_code"] = 1.5 + 1 / (0.3 + 2 * h[:, 1] ** 0.5)
+    >>> fitted = fit_mixture(table, draws=20)
+    >>> bool(fitted.accuracy()["r2"][0] > 0.99)
+    True
+    """
+    if not 0 < confidence_level < 1:
+        raise InputError(f"confidence_level is {confidence_level:g}; it lies between 0 and 1.")
+    if folds < 2 or repeats < 1:
+        raise InputError(f"folds ({folds}) must be 2 or more and repeats ({repeats}) 1 or more.")
+    read = read_pilots(pilots, shares, targets, scales)
+    names = AUTO if law == "auto" else [law] if isinstance(law, str) else list(law)
+    generator = as_generator(rng)
+    chosen, trained, residuals, table = compare_laws(names, read, folds, repeats, generator)
+    weights = _target_weights(target_weights, read.targets)
+    deviation = np.sqrt(np.nanmean(residuals**2, axis=(0, 2)))
+    count = draws or (DRAWS if isinstance(trained, TrainedSum) else REGRESSION_DRAWS)
+    drawn = trained.draw(count, deviation, generator)
+    fitted = MixtureFit(
+        mixing_law(chosen), trained, drawn, residuals, table, weights, confidence_level,
+        read.notes, replace(read.provenance, seed=seed_of(rng)),
+    )  # fmt: skip
+    return replace(fitted, notes=(*read.notes, *_remarks(fitted, count)))
+
+
+def _target_weights(given: Mapping[str, float] | None, targets: Sequence[str]) -> np.ndarray:
+    if given is None:
+        return np.full(len(targets), 1 / len(targets))
+    found = by_name(given, targets, "target_weights", missing=0.0)
+    if (found < 0).any() or not found.sum() > 0:
+        raise InputError("target_weights must be zero or more, and not all zero.")
+    return np.asarray(found / found.sum())
+
+
+def _remarks(fitted: MixtureFit, draws: int) -> list[Note]:
+    made = (
+        "perturbed losses and priors (randomise then optimise)"
+        if isinstance(fitted.trained, TrainedSum)
+        else "resampled mixtures"
+    )
+    notes = [
+        Note("intervals", "info", f"Intervals of the law: {draws} refits to {made}; of a new run: "
+             "held-out residuals.")
+    ]  # fmt: skip
+    table = fitted.accuracy()
+    for name, r2 in zip(table["target"], table["r2"], strict=True):
+        if not r2 > 0:
+            notes.append(
+                Note(
+                    "no_skill",
+                    "error",
+                    f"Held out, the law predicts '{name}' no better than its mean (R2 {r2:.2f}). "
+                    "Do not choose a mixture by it: run more pilots, or try law='auto'.",
+                )
+            )
+    return notes
