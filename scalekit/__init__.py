@@ -23,6 +23,12 @@ _PUBLIC = {
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+    # selectors
+    "fit_mixture": "scalekit.selectors.mixtures",
+    "mixing_laws": "scalekit.selectors.mixtures",
+    "cooldown": "scalekit.selectors.mixtures",
+    "temperature": "scalekit.selectors.mixtures",
+    "unimax": "scalekit.selectors.mixtures",
 }
 
 __all__ = ["__version__", *_PUBLIC]

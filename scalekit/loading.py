@@ -11,8 +11,11 @@ from scalekit.results import Result, read_saved
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
     "fit": ("scalekit.fitters.fitted", "Fit"),
+    "mixture": ("scalekit.selectors.mixtures.choosing", "MixtureChoice"),
+    "mixture_fit": ("scalekit.selectors.mixtures.mixture_fit", "MixtureFit"),
     "prediction": ("scalekit.fitters.prediction", "Prediction"),
     "profile": ("scalekit.fitters.profiles", "Profile"),
+    "schedule": ("scalekit.selectors.mixtures.schedule", "Schedule"),
     "runs": ("scalekit.tables", "RunTable"),
 }
 

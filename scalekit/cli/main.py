@@ -14,6 +14,8 @@ COMMANDS = {
     "fit": ("fit", "fit"),
     "predict": ("predict", "predict"),
     "laws": ("laws", "laws"),
+    "mix": ("mix", "mix"),
+    "cooldown": ("cooldown", "cooldown"),
     "demo": ("demo", "demo"),
 }
 

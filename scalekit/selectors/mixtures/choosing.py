@@ -203,7 +203,9 @@ def _baseline(
     if prior is not None:
         shares = by_name(prior, fit.sources, "prior")
         if (shares < 0).any() or abs(shares.sum() - 1) > 0.01:
-            raise InputError(f"prior: shares must be zero or more and sum to 1, not {shares.sum():g}.")
+            raise InputError(
+                f"prior: shares must be zero or more and sum to 1, not {shares.sum():g}."
+            )
         return shares / shares.sum(), "the prior"
     if counts is not None and counts.sum() > 0:
         return counts / counts.sum(), "data in proportion"
@@ -224,7 +226,7 @@ def _describe(
     shares = best.shares[0]
     tail = (1 - fit.confidence_level) / 2
     low, high = np.quantile(drawn.shares, [tail, 1 - tail], axis=0)
-    halved = _halved_losses(aim, shares)
+    halved = _halved_losses(aim, shares, limits)
     with np.errstate(divide="ignore", invalid="ignore"):
         epochs = shares * budget / counts if counts is not None and budget else np.nan
         natural = counts / counts.sum() if counts is not None else np.nan
@@ -249,14 +251,22 @@ def _describe(
     })  # fmt: skip
 
 
-def _halved_losses(aim: Aim, shares: np.ndarray) -> np.ndarray:
-    """Return how much the loss rises when a source is halved and the others fill the gap."""
+def _halved_losses(aim: Aim, shares: np.ndarray, limits: Limits) -> np.ndarray:
+    """Return how much the loss rises when a source is halved.
+
+    The others fill the gap in proportion, as far as they do not touch a limit. NaN where all do.
+    """
+    tight = limits.slack(shares) < BINDING
+    full = (limits.matrix[tight] > 0).any(axis=0)
     count = len(shares)
-    trial = np.tile(shares, (count, 1))
-    trial[np.arange(count), np.arange(count)] /= 2
-    trial /= np.maximum(trial.sum(axis=1, keepdims=True), 1e-300)
-    found = aim.losses(np.vstack([shares, trial]))[0]
-    return np.asarray(found[1:] - found[0])
+    weights = np.where(full, 0.0, shares) * (1 - np.eye(count))
+    total = weights.sum(axis=1, keepdims=True)
+    half = shares / 2
+    with np.errstate(invalid="ignore"):
+        trial = shares - np.diag(half) + half[:, None] * weights / total
+    told = total[:, 0] > 0
+    found = aim.losses(np.vstack([shares, np.where(told[:, None], trial, shares)]))[0]
+    return np.where(told, found[1:] - found[0], np.nan)
 
 
 def _value(
@@ -309,10 +319,11 @@ def _remarks(
 ) -> list[Note]:
     notes = []
     if counts is None:
-        notes.append(Note("no_counts", "warning", "Without the number of tokens of each source the "
-                     "choice may lean on data that does not exist. Give available and budget."))  # fmt: skip
+        notes.append(Note("no_counts", "warning",
+                          "Without the number of tokens of each source the choice may lean on "
+                          "data that does not exist. Give available and budget."))  # fmt: skip
     for row in table.to_dict("records"):
-        notes += _doubts_about(row)
+        notes += _doubts_about({str(key): value for key, value in row.items()})
     if not fit.law.convex:
         notes.append(Note("not_convex", "info", f"The law '{fit.law.name}' is not convex: the best "
                      "mixture was searched for, and another may be better."))  # fmt: skip

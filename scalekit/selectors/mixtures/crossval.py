@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError
-from scalekit.selectors.mixtures.mixing_laws import MixingLaw, mixing_law, term_sum
+from scalekit.selectors.mixtures.catalogue import MixingLaw, mixing_law, term_sum
 from scalekit.selectors.mixtures.pilots import Pilots
 from scalekit.selectors.mixtures.regressions import METHODS, train_regression
 from scalekit.selectors.mixtures.training import Trained, TrainedSum, train
@@ -69,9 +69,9 @@ def compare_laws(
         trained = train_law(law, pilots)
         residuals = held_out_residuals(trained, folds, repeats, np.random.default_rng(seed))
         each = np.nanmean(residuals**2 / spread, axis=(0, 1))
-        per_mixture = pd.Series(each).groupby(pilots.clusters).mean()
+        per_mixture = pd.Series(each).groupby(pilots.clusters).mean().to_numpy(float)
         error = float(np.nanmean(each))
-        deviation = float(per_mixture.std() / np.sqrt(len(per_mixture)))
+        deviation = float(per_mixture.std(ddof=1) / np.sqrt(len(per_mixture)))
         fits[name] = (trained, residuals)
         rows.append({"law": name, "error": error, "standard_error": deviation,
                      "rmse": float(np.sqrt(np.nanmean(residuals**2))),

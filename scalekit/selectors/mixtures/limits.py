@@ -11,6 +11,7 @@ from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.selectors.mixtures.pilots import by_name
 from scalekit.units import format_quantity
 
+NEGLIGIBLE = 1e-6  # a share
 SLACK = 1e-9  # limits that leave no interior are widened by this much
 
 
@@ -35,8 +36,9 @@ class Limits:
         return np.asarray(self.bound - shares @ self.matrix.T)
 
     def clip(self, shares: np.ndarray) -> np.ndarray:
-        """Return shares with the rounding of the solver removed."""
+        """Return shares with the rounding of the solver removed: what is nearly zero is zero."""
         found = np.clip(shares, self.lower, self.upper)
+        found = np.where(found - self.lower < NEGLIGIBLE, self.lower, found)
         return np.asarray(found / found.sum(axis=-1, keepdims=True))
 
 
@@ -198,14 +200,15 @@ def _interior(
         b_eq=[1.0],
         bounds=[(None, None)] * (count + 1),
     )
-    slack = found.x[-1]
+    assert found.x is not None, found.message
+    inside, slack = np.asarray(found.x[:-1]), float(found.x[-1])
     if slack < -SLACK:
-        tight = matrix @ found.x[:-1] - bound > -0.5 * slack
+        tight = matrix @ inside - bound > -0.5 * slack
         names = [f"{name} ({kind})" for (name, kind), hit in zip(labels, tight, strict=True) if hit]
         raise InputError(
             f"No mixture meets all limits together; they clash by {-slack:.3g}: "
             f"{', '.join(names[:6])}. Loosen one of them."
         )
     if slack < SLACK:
-        return bound + 2 * SLACK, found.x[:-1]
-    return bound, found.x[:-1]
+        return bound + 2 * SLACK, inside
+    return bound, inside

@@ -13,8 +13,8 @@ from scalekit.errors import InputError, OutputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
+from scalekit.selectors.mixtures.catalogue import MixingLaw, mixing_law, term_sum
 from scalekit.selectors.mixtures.crossval import FOLDS, REPEATS, compare_laws
-from scalekit.selectors.mixtures.mixing_laws import MixingLaw, mixing_law, term_sum
 from scalekit.selectors.mixtures.pilots import Pilots, Table, as_table, by_name, read_pilots
 from scalekit.selectors.mixtures.training import Scales, Trained, TrainedSum
 
@@ -101,7 +101,7 @@ class MixtureFit(Result):
 
     def dilution(self, **scales: float) -> pd.DataFrame:
         """Return, for each target and pair of sources, whether mixing beats the better one."""
-        from scalekit.selectors.mixtures.dilution import dilution
+        from scalekit.selectors.mixtures.diluting import dilution
 
         return dilution(self, **scales)
 
@@ -127,8 +127,11 @@ class MixtureFit(Result):
         if isinstance(mixtures, Mapping) and all(np.ndim(v) == 0 for v in mixtures.values()):
             mixtures = {name: [value] for name, value in mixtures.items()}
         frame, _ = as_table(mixtures, "mixtures")
-        rows = [by_name(dict(zip(frame, row, strict=True)), self.sources, f"mixture {k + 1}")
-                for k, row in enumerate(frame.to_numpy(float))]  # fmt: skip
+        names = [str(name) for name in frame]
+        rows = [
+            by_name(dict(zip(names, row, strict=True)), self.sources, f"mixture {k + 1}")
+            for k, row in enumerate(frame.to_numpy(float))
+        ]
         shares = np.array(rows)
         off = np.abs(shares.sum(axis=1) - 1)
         if off.max(initial=0) > 0.01 or (shares < 0).any():
@@ -208,8 +211,8 @@ class MixtureFit(Result):
         compared = ""
         if len(self.laws) > 1:
             shown = self.laws.drop(columns="complexity")
-            compared = "\n\nLaws compared (error: held-out variance left, one-standard-error " \
-                "rule):\n" + shown.to_string(index=False, float_format="{:.4g}".format)  # fmt: skip
+            rows = shown.to_string(index=False, float_format="{:.4g}".format)
+            compared = f"\n\nLaws compared (error: share of the variance, held out):\n{rows}"
         return with_notes(f"{first}\n\nHeld out:\n{table}{compared}", self.notes)
 
     def payload(self) -> dict[str, Any]:

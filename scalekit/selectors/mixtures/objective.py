@@ -1,4 +1,4 @@
-"""What the choice of a mixture makes small: loss, the worth of repeated data, distance to a prior."""
+"""What the choice of a mixture makes small: loss, with repeated data, and distance to a prior."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scalekit.errors import InputError
 from scalekit.selectors.mixtures.limits import Limits
 from scalekit.selectors.mixtures.mixture_fit import MixtureFit
 from scalekit.selectors.mixtures.optimum import (
+    Function,
     Optimum,
     minimise_convex,
     sample_mixtures,
@@ -54,9 +55,7 @@ class Aim:
         found = self.losses(shares, draws)
         return found if self.prior is None else found + self.kl * divergence(shares, self.prior)
 
-    def best(
-        self, limits: Limits, rng: np.random.Generator, draws: bool = False
-    ) -> Optimum:
+    def best(self, limits: Limits, rng: np.random.Generator, draws: bool = False) -> Optimum:
         """Return the best mixture under `limits`, one for each draw of the law with `draws`."""
         trained = self.fit.draws if draws else self.fit.trained
         if isinstance(trained, TrainedSum) and self.fit.law.convex:
@@ -68,12 +67,13 @@ class Aim:
         prices = np.zeros((len(places), len(limits.bound)))
         return Optimum(candidates[places], prices, np.inf)
 
-    def _function(self, trained: TrainedSum):  # type: ignore[no-untyped-def]
-        def function(shares: np.ndarray) -> Point:
+    def _function(self, trained: TrainedSum) -> Function:
+        def plain(shares: np.ndarray) -> Point:
             return trained.at(shares, self.scales, self.fit.weights)
 
+        function: Function = plain
         if self.unique is not None:
-            function = with_repeats(function, self.unique, self.repeat_value)
+            function = with_repeats(plain, self.unique, self.repeat_value)
         if self.prior is None or self.kl == 0:
             return function
         prior, kl = np.maximum(self.prior, 1e-12), self.kl

@@ -179,7 +179,8 @@ def _check_shares(
     found = np.stack([as_numbers(frame[name], "share", source) for name in columns], axis=1)
     for row, column in np.argwhere(~np.isfinite(found) | (found < 0))[:1]:
         raise InputError(
-            f"{source}, data row {row + 1}: the share '{columns[column]}' is {found[row, column]:g}. "
+            f"{source}, data row {row + 1}: the share '{columns[column]}' is "
+            f"{found[row, column]:g}. "
             "Shares are numbers of zero or more; write 0 for a source that was not used."
         )
     total = found.sum(axis=1)

@@ -106,7 +106,7 @@ def _amounts(base: TrainedSum, shares: np.ndarray, member: int, target: int) -> 
 def quadratic_ridge(
     features: np.ndarray, target: np.ndarray, weights: np.ndarray, penalty: float | None
 ) -> tuple[Predictor, float]:
-    """Fit shares and their products by ridge; the penalty minimises generalised cross-validation."""
+    """Fit shares and their products by ridge, with the penalty of least generalised CV error."""
     pairs = np.triu_indices(features.shape[1])
 
     def expand(shares: np.ndarray) -> np.ndarray:
@@ -164,8 +164,12 @@ def gaussian_process(
         return float(0.5 * inner @ inner + np.log(np.diagonal(lower)).sum())
 
     if setting is None:
-        options = {"maxfev": 80, "xatol": 0.05, "fatol": 0.05}
-        found = minimize(badness, np.array([1.5, 0.0, -3.0]), method="Nelder-Mead", options=options)
+        found = minimize(
+            badness,
+            np.array([1.5, 0.0, -3.0]),
+            method="Nelder-Mead",
+            options={"maxfev": 80, "xatol": 0.05, "fatol": 0.05},
+        )
         setting = np.clip(found.x, -12, 12)
     solved = np.linalg.solve(covariance(setting), right)
     length, height = typical * np.exp(setting[0]), np.exp(setting[1])

@@ -24,12 +24,15 @@ class TermSum:
     linear: tuple[str, ...] = ()
 
     def __init__(self, terms: Sequence[Term], sources: Sequence[str]) -> None:
+        """Make the sum of `terms`, each of which knows its sources."""
         self.terms, self.sources = tuple(terms), tuple(sources)
         self.parameters: tuple[Parameter, ...] = tuple(p for t in terms for p in t.parameters)
         priors = np.array([prior for term in terms for prior in term.priors])
         self.location, self.spread = priors[:, 0], priors[:, 1]
         ends = np.cumsum([len(term.parameters) for term in terms])
-        self._places = [slice(end - len(t.parameters), end) for end, t in zip(ends, terms, strict=True)]
+        self._places = [
+            slice(end - len(t.parameters), end) for end, t in zip(ends, terms, strict=True)
+        ]
 
     def derivatives(
         self, theta: np.ndarray, scales: Scales

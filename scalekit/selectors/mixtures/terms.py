@@ -99,6 +99,7 @@ class Inverse:
     """
 
     def __init__(self, sources: Sequence[str], exponents: bool = True, label: str = "") -> None:
+        """Make the term; parameters are named after the sources and scales."""
         self.count, self.exponents = len(sources), exponents
         level = -np.log(0.4)
         parameters = [Parameter(f"c{label}", log=True)]
@@ -152,6 +153,7 @@ class Exponential:
     """
 
     def __init__(self, sources: Sequence[str], label: str = "") -> None:
+        """Make the term; parameters are named after the sources and scales."""
         self.parameters = tuple(
             Parameter(f"t{label}[{source}]", -LARGEST_PULL, LARGEST_PULL) for source in sources
         )
@@ -178,6 +180,7 @@ class Powers:
     """
 
     def __init__(self, sources: Sequence[str], scale: str | None = None) -> None:
+        """Make the term; parameters are named after the sources and scales."""
         self.count, self.scale = len(sources), scale
         parameters = [Parameter(f"A[{source}]", log=True) for source in sources]
         parameters += [Parameter(f"alpha[{source}]", 0.0, 5.0) for source in sources]
@@ -219,12 +222,16 @@ class Powers:
 
 
 class ScalePower:
-    """`A / scale**alpha`: what is the same for all mixtures (scales are counted from their mean)."""
+    """`A / scale**alpha`: the same for all mixtures (scales are counted from their mean)."""
 
     def __init__(self, scale: str) -> None:
+        """Make the term; parameters are named after the sources and scales."""
         self.scale = scale
-        self.parameters = (Parameter(f"A_{scale}", log=True), Parameter(f"alpha_{scale}", 0.0, 5.0))
-        self.priors = (Prior(-1.5, 2.0), Prior(0.4, 0.4))
+        self.parameters: tuple[Parameter, ...] = (
+            Parameter(f"A_{scale}", log=True),
+            Parameter(f"alpha_{scale}", 0.0, 5.0),
+        )
+        self.priors: tuple[Prior, ...] = (Prior(-1.5, 2.0), Prior(0.4, 0.4))
 
     def rows(
         self, theta: np.ndarray, shares: np.ndarray, scales: Scales
@@ -248,6 +255,7 @@ class JointPower:
     """
 
     def __init__(self, sources: Sequence[str], scale: str) -> None:
+        """Make the term; parameters are named after the sources and scales."""
         self.count, self.scale = len(sources), scale
         self.parameters = (
             *(Parameter(f"a_{scale}[{source}]", log=True) for source in sources),
@@ -277,6 +285,4 @@ class JointPower:
         inner = (weights * shares).sum(axis=1)
         value = inner**g * np.exp(-theta[:, m + 1] * np.log(scales[self.scale]))
         first, second = g * value / inner, g * (g - 1) * value / inner**2
-        return Point(
-            value, weights * first[:, None], _outer(weights) * second[:, None, None]
-        )
+        return Point(value, weights * first[:, None], _outer(weights) * second[:, None, None])
