@@ -20,6 +20,7 @@ _PUBLIC = {
     "example_runs": "scalekit.data",
     # fitters
     "Law": "scalekit.fitters",
+    "Parameter": "scalekit.fitters",
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",

@@ -12,8 +12,9 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.units import parse_quantity
 
-SCALES = ("params", "tokens", "samples", "flops")
+SCALES = ("params", "tokens", "samples", "unique_tokens", "flops")
 NUMBERS = (*SCALES, "loss", "step", "weight", "noise")
+LABELS = ("run", "seed", "group")
 ROLES = (*SCALES, "loss", "run", "step", "seed", "group", "weight", "noise")
 MISSING = {"", "-", ".", "na", "n/a", "nan", "null", "none"}
 
@@ -76,7 +77,8 @@ def as_numbers(
             f"Name another column for {role}."
         )
     if kind.is_numeric_dtype(column):
-        return column.to_numpy(np.float64, na_value=np.nan) * factor
+        values = column.to_numpy(np.float64, na_value=np.nan)
+        return values if factor == 1 else values * factor
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan) * factor
     unread = np.flatnonzero(np.isnan(numbers) & column.notna().to_numpy())
     known: dict[str, float] = {}

@@ -55,8 +55,8 @@ def _faults(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[tuple[str, n
 
 def doubts(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:
     """Yield notes on what makes the kept rows worth less than they look."""
-    hashes = pd.util.hash_pandas_object(hashable(frame), index=False)
-    repeated = int(hashes.duplicated().sum())
+    hashes = np.sort(pd.util.hash_pandas_object(hashable(frame), index=False).to_numpy())
+    repeated = int((hashes[1:] == hashes[:-1]).sum())
     if repeated:
         yield Note(
             "duplicate_rows",
@@ -96,5 +96,5 @@ def doubts(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:
 
 def hashable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` with columns of Python objects (lists, mixed types) as text."""
-    objects = frame.select_dtypes(object).columns
-    return frame.astype(dict.fromkeys(objects, str)) if len(objects) else frame
+    objects = [name for name, dtype in frame.dtypes.items() if dtype == np.dtype(object)]
+    return frame.astype(dict.fromkeys(objects, str)) if objects else frame

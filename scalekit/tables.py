@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.columns import ROLES, SCALES, Locate, Reading, as_numbers
+from scalekit.axes import AXIS_LABELS, new_axes, plain_ticks
+from scalekit.columns import LABELS, ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
@@ -23,14 +24,6 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AXIS_LABELS = {
-    "params": "parameters",
-    "tokens": "tokens",
-    "samples": "samples",
-    "flops": "training FLOPs",
-    "step": "step",
-    "loss": "loss",
-}
 MOST_POINTS_DRAWN = 20_000
 
 
@@ -104,6 +97,31 @@ class RunTable(Result):
             ),
         )  # fmt: skip
 
+    def select(self, column: str, value: object) -> RunTable:
+        """Return the rows whose `column` holds `value` (compared as text, so "1" finds 1).
+
+        `column` is a name of the table, or the name that a role had in the source. Raises
+        ColumnNotFoundError for a column, InputError for a value that is not there.
+        """
+        roles = {reading.column: reading.role for reading in self.readings}
+        if column not in self.frame and column not in roles:
+            known = [*map(str, self.frame), *(name for name in roles if name)]
+            raise ColumnNotFoundError(
+                f"{self.provenance.source} has no column '{column}'. "
+                f"{did_you_mean(column, dict.fromkeys(known))}"
+            )
+        texts = self.frame[column if column in self.frame else roles[column]].astype(str)
+        kept = self.frame[texts == str(value)]
+        if kept.empty:
+            raise InputError(
+                f"{self.provenance.source} has no row whose '{column}' is '{value}'. "
+                f"{did_you_mean(str(value), sorted(texts.unique()))}"
+            )
+        told = Note(
+            "rows_selected", "info", f"{len(kept)} of {len(self)} rows have {column} = {value}."
+        )
+        return replace(self, frame=kept, notes=(*self.notes, told))
+
     def payload(self) -> dict[str, Any]:
         """Return row counts, how each role was read, and the range of each."""
         return {
@@ -139,19 +157,17 @@ class RunTable(Result):
 
         Groups get their own colours; without groups the colour is the number of parameters.
         """
-        import matplotlib.pyplot as plt
-
         along = next((role for role in ("flops", "tokens", "samples", "params", "step")
                       if role in self.frame), None)  # fmt: skip
         if along is None:
             raise InputError(f"{self.provenance.source} has no scale to draw the loss against.")
-        ax = ax if ax is not None else plt.subplots(figsize=(6.4, 4.2), layout="constrained")[1]
+        ax = new_axes(ax)
         drawn = self.frame.iloc[:: -(-len(self) // MOST_POINTS_DRAWN)]
         _scatter(ax, drawn, along)
         ax.set(xscale="log", xlabel=AXIS_LABELS[along], ylabel="loss")
         if (drawn["loss"] > 0).all():
             ax.set_yscale("log")
-            _plain_ticks(ax)
+            plain_ticks(ax.yaxis)
         shown = "" if len(drawn) == len(self) else f", {len(drawn)} of them drawn"
         ax.set_title(f"{self.provenance.source}: {len(self)} rows{shown}", fontsize="medium")
         return ax
@@ -190,18 +206,18 @@ def check_runs(
     _require_columns(frame, numbers, source)
     if frame.empty:
         raise InputError(f"{source} has no rows. Give at least two runs.")
-    checked = _roles_first(frame)
+    roles = [role for role in ROLES if role in frame]
+    checked = _select(frame, roles + [name for name in frame if name not in roles])
     for name in numbers:
         checked[name] = as_numbers(frame[name], name, source, locate)
     kept, left_out, told = leave_out_bad_rows(checked, scales, source, locate)
-    roles = [name for name in ROLES if name in checked]
     return RunTable(
         frame=kept,
         readings=tuple(readings) or tuple(Reading(role, role) for role in roles),
         notes=(*notes, *told, *doubts(kept, scales)),
         provenance=Provenance(
             source=source,
-            input_hash=hash_frame(hashable(checked[roles])),
+            input_hash=hash_frame(hashable(_select(checked, roles))),
             n_rows=len(frame),
             rows_left_out=left_out,
         ),
@@ -226,9 +242,9 @@ def _require_columns(frame: pd.DataFrame, names: Iterable[str], source: str) -> 
             )
 
 
-def _roles_first(frame: pd.DataFrame) -> pd.DataFrame:
-    roles = [role for role in ROLES if role in frame]
-    return frame[roles + [name for name in frame if name not in roles]].copy(deep=False)
+def _select(frame: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
+    """Return the columns `names`, without a copy of the values where these are all there are."""
+    return (frame if list(frame) == names else frame[names]).copy(deep=False)
 
 
 def _by_label(index: pd.Index) -> Locate:
@@ -236,12 +252,13 @@ def _by_label(index: pd.Index) -> Locate:
 
 
 def _range(column: pd.Series) -> str:
-    if column.name in ("run", "seed", "group"):
+    if column.name in LABELS:
         return f": {column.nunique()} different"
     low, high = column.min(), column.max()
-    if column.name in SCALES:
+    if column.name in SCALES and column.name != "flops":  # nobody says 120T of FLOPs
         return f": {format_quantity(low)} to {format_quantity(high)}"
-    return f": {low:.5g} to {high:.5g}"
+    digits = 3 if column.name == "flops" else 5
+    return f": {low:.{digits}g} to {high:.{digits}g}"
 
 
 def _storable(column: pd.Series) -> np.ndarray:
@@ -268,14 +285,3 @@ def _scatter(ax: Axes, frame: pd.DataFrame, along: str) -> None:
         ax.figure.colorbar(points, ax=ax, label=AXIS_LABELS["params"])
     else:
         ax.scatter(frame[along], frame["loss"], **style)
-
-
-def _plain_ticks(ax: Axes) -> None:
-    """Label a log axis of losses with plain numbers: 2.5, not 2.5 x 10^0."""
-    from matplotlib.ticker import LogLocator, StrMethodFormatter
-
-    bottom, top = ax.get_ylim()
-    if top / bottom < 20:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_locator(LogLocator(subs=()))

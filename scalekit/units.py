@@ -57,10 +57,10 @@ def format_quantity(value: float, digits: int = 3) -> str:
     >>> format_quantity(7e9), format_quantity(1.4e12), format_quantity(5.76e23)
     ('7B', '1.4T', '5.76e+23')
     """
-    magnitude = abs(value)
+    rounded = float(f"{value:.{digits}g}")  # first, so that 999.9M becomes 1B
     for factor, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if factor <= magnitude < min(factor * 1e3, 1e15):
-            return f"{value / factor:.{digits}g}{suffix}"
+        if factor <= abs(rounded) < factor * 1e3:
+            return f"{rounded / factor:.15g}{suffix}"
     return f"{value:.{digits}g}"
 
 

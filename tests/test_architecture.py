@@ -12,15 +12,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "scalekit"
 GROUND = {
     *("errors", "notes", "units", "seeds", "results", "files", "version", "loading"),
-    *("columns", "rows", "tables"),
+    *("columns", "rows", "tables", "axes"),
 }
 ROOMS = {
     "data": GROUND,
     "fitters": GROUND,
     "evals": GROUND,
-    "report": GROUND,
     "selectors": GROUND | {"fitters"},
-    "cli": GROUND | {"data", "fitters", "evals", "selectors", "report"},
+    "cli": GROUND | {"data", "fitters", "evals", "selectors"},
 }
 HEAVY = {"torch", "sklearn", "statsmodels", "ot", "matplotlib", "ray"}
 STANDARD_LIBRARY = set(sys.stdlib_module_names)

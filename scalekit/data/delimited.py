@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +17,17 @@ import pandas as pd
 from scalekit.errors import InputError
 
 HEAD_ROWS = 200
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 4 * 2**20
+SNIFFED_BYTES = 16 * 2**10
 
 
 @dataclass(frozen=True)
 class Delimited:
-    """A text file of separated values: its separator and its header."""
+    """A text file of separated values: its separator, decimal point and header."""
 
     path: Path
     separator: str
+    decimal: str
     names: tuple[str, ...]
 
     def head(self) -> pd.DataFrame:
@@ -38,7 +41,8 @@ class Delimited:
     def blocks(self, columns: Sequence[str], numbers: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Yield the rows in blocks, only `columns`, in memory that does not grow with the file.
 
-        `numbers` are converted at once where a block holds plain numbers; else they stay text.
+        A block of plain numbers becomes float64 in the columns `numbers`, int64 in the others;
+        all else stays text.
         """
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
@@ -46,7 +50,10 @@ class Delimited:
         reader = arrow_csv.open_csv(
             self.path,
             read_options=arrow_csv.ReadOptions(
-                column_names=list(self.names), skip_rows=1, block_size=BLOCK_BYTES
+                column_names=list(self.names),
+                skip_rows=1,
+                block_size=BLOCK_BYTES,
+                use_threads=False,
             ),
             parse_options=arrow_csv.ParseOptions(delimiter=self.separator),
             convert_options=arrow_csv.ConvertOptions(
@@ -57,14 +64,14 @@ class Delimited:
         )
         try:
             for batch in reader:
-                yield pd.DataFrame(
-                    {
-                        name: _plain_numbers(batch.column(name)) if name in numbers
-                        else batch.column(name).to_pandas()
-                        for name in columns
-                    }
-                )  # fmt: skip
-        except pa.ArrowInvalid as error:
+                columns_read = {
+                    name: _plain_numbers(
+                        batch.column(name), pa.float64() if name in numbers else pa.int64()
+                    )
+                    for name in columns
+                }
+                yield pd.DataFrame(columns_read, copy=False)
+        except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{self.path.name} cannot be read as a table: {error}.") from error
 
     def _read(self, **options: Any) -> pd.DataFrame:
@@ -73,10 +80,12 @@ class Delimited:
                 # pandas cuts rows that are longer than the header, with a warning only
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 return pd.read_csv(
-                    self.path, sep=self.separator, names=list(self.names), header=0,
-                    index_col=False, encoding="utf-8-sig", skipinitialspace=True,
+                    self.path, sep=self.separator, decimal=self.decimal, names=list(self.names),
+                    header=0, index_col=False, encoding="utf-8-sig", skipinitialspace=True,
                     low_memory=False, **options,
                 )  # fmt: skip
+        except (EOFError, OSError) as error:
+            raise InputError(f"Cannot read {self.path}: {error}.") from error
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{self.path.name} is not UTF-8 text ({error.reason} at byte {error.start}). "
@@ -94,14 +103,16 @@ class Delimited:
 def sniff(path: Path) -> Delimited:
     """Return the separator and header of the text file at `path`.
 
-    The separator is the most frequent of comma, semicolon and tab in the first line. Raises
-    InputError for a header with repeated names or without any name.
+    The separator is the most frequent of comma, semicolon and tab in the first line; with
+    semicolons, numbers may have decimal commas. Raises InputError for a header with repeated
+    names or of numbers only.
     """
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as file:
         first = file.readline().decode("utf-8-sig", errors="replace")
         while first and not first.strip():
             first = file.readline().decode("utf-8-sig", errors="replace")
+        rows = file.read(SNIFFED_BYTES).decode("utf-8", errors="replace")
     separator = max(",;\t", key=first.count)
     names = [
         name.strip()
@@ -119,15 +130,16 @@ def sniff(path: Path) -> Delimited:
             "Put the names of the columns there."
         )
     named = tuple(name or f"column_{i + 1}" for i, name in enumerate(names))
-    return Delimited(path, separator, named)
+    german = separator == ";" and re.search(r"\d,\d", rows) and not re.search(r"\d\.\d", rows)
+    return Delimited(path, separator, "," if german else ".", named)
 
 
-def _plain_numbers(array: Any) -> pd.Series:
-    """Return an Arrow array of text as floats where all of it is plain numbers, else as text."""
+def _plain_numbers(array: Any, kind: Any) -> pd.Series:
+    """Return an Arrow array of text as numbers of `kind` where all of it is, else as text."""
     import pyarrow as pa
 
     try:
-        return array.cast(pa.float64()).to_pandas()
+        return array.cast(kind).to_pandas()
     except pa.ArrowInvalid:
         return array.to_pandas()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from scalekit.columns import NUMBERS, SCALES, Locate, Reading, as_numbers
+from scalekit.columns import NUMBERS, ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.notes import Note
 from scalekit.units import format_quantity
 
@@ -28,25 +28,42 @@ def to_roles(
     source: str,
     locate: Locate,
     decimal_comma: bool = False,
-) -> pd.DataFrame:
-    """Return `block` under canonical names: numbers as float64 in single units, labels as they are.
+) -> dict[Hashable, pd.Series]:
+    """Return the columns of `block` by canonical name: numbers as float64 in single units.
 
-    Other columns are kept behind; one whose name is that of a role becomes "<name>_column".
+    Labels and other columns are kept as they are; a column that plays no role but has the name of
+    one becomes "<name>_column".
     """
-    by_name = {str(column): column for column in block}
-    columns: dict[object, object] = {}
+    by_name = {str(label): block[label] for label in block}
+    columns: dict[Hashable, pd.Series] = {}
     for reading in readings:
-        column = block[by_name[reading.column]]
-        columns[reading.role] = (
-            as_numbers(column, reading.role, source, locate, reading.factor, decimal_comma)
-            if reading.role in NUMBERS
-            else column
-        )
+        column = by_name[reading.column]
+        if reading.role in NUMBERS:
+            numbers = as_numbers(
+                column, reading.role, source, locate, reading.factor, decimal_comma
+            )
+            column = pd.Series(numbers, index=block.index)
+        columns[reading.role] = column
     read = {reading.column for reading in readings}
-    for name, label in by_name.items():
-        if name not in read:
-            columns[f"{name}_column" if name in columns else label] = block[label]
-    return pd.DataFrame(columns, index=block.index)
+    for label in block:
+        if str(label) not in read:
+            columns[f"{label}_column" if label in ROLES else label] = block[label]
+    return columns
+
+
+def drop_empty_scales(
+    frame: pd.DataFrame, readings: Sequence[Reading]
+) -> tuple[pd.DataFrame, list[Reading], list[Note]]:
+    """Leave out the scales whose column is empty in every row, and say so."""
+    empty = [name for name in SCALES if name in frame and frame[name].isna().all()]
+    notes = [
+        Note("empty_column", "info", f"{reading} is left out: the column is empty.")
+        for reading in readings
+        if reading.role in empty
+    ]
+    if not empty:
+        return frame, list(readings), []
+    return frame.drop(columns=empty), [r for r in readings if r.role not in empty], notes
 
 
 def fill_scales(
@@ -54,10 +71,11 @@ def fill_scales(
 ) -> tuple[pd.DataFrame, list[Reading], list[Note]]:
     """Fill in the one of params, tokens and flops that is missing by C = 6 N D, and say so.
 
-    A column that is not there is added; empty fields of one that is are filled row by row.
+    A column that is not there is added; empty fields of one that is are filled row by row. Where
+    there are samples (images, pairs) and no tokens, 6ND does not hold and nothing is computed.
     """
     have = [name for name in FORMULAS if name in frame]
-    if len(have) < 2:
+    if len(have) < 2 or ("samples" in frame and "tokens" not in frame):
         return frame, list(readings), []
     filled, readings, notes = frame.copy(deep=False), list(readings), []
     for name, formula in FORMULAS.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from scalekit.columns import Locate, Reading
-from scalekit.data.interpret import fill_scales, scale_notes, to_roles
+from scalekit.columns import SCALES, Locate, Reading
+from scalekit.data.interpret import drop_empty_scales, fill_scales, scale_notes, to_roles
 from scalekit.data.sources import Source, open_source
 from scalekit.data.table import resolve_roles
 from scalekit.errors import InputError, did_you_mean
@@ -53,13 +54,15 @@ def read_runs(
     left = [str(name) for name in source.head if str(name) not in read]
     if source.partial and left:
         notes.append(_columns_left(left))
-    frame = _load(source, readings)
+    frame, readings, emptied = drop_empty_scales(_load(source, readings), readings)
     frame, readings, filled = fill_scales(frame, readings)
     runs = check_runs(
         frame,
+        # computed scales last: a gap is then told of the column that it comes from
+        scales=[reading.role for reading in readings if reading.role in SCALES],
         source=source.name,
         readings=readings,
-        notes=[*notes, *filled, *scale_notes(frame)],
+        notes=[*notes, *emptied, *filled, *scale_notes(frame)],
         locate=source.locate,
     )
     runs = runs.final_only() if last_step else runs
@@ -83,13 +86,24 @@ def example_runs(name: str = "stdlib", *, quiet: bool = True) -> RunTable:
 
 def _load(source: Source, readings: list[Reading]) -> pd.DataFrame:
     """Return all rows of `source` under canonical names, block by block as they come."""
-    frames: list[pd.DataFrame] = []
+    pieces: dict[Hashable, list[pd.Series]] = {}
     start = 0
     for block in source.load(readings):
         locate = _shifted(source.locate, start)
-        frames.append(to_roles(block, readings, source.name, locate, source.decimal_comma))
+        columns = to_roles(block, readings, source.name, locate, source.decimal_comma)
+        for name, column in columns.items():
+            pieces.setdefault(name, []).append(column)
         start += len(block)
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    # column by column, so that the table is not in memory twice
+    whole = {name: _join(pieces.pop(name)) for name in list(pieces)}
+    return pd.DataFrame(whole, copy=not source.partial)
+
+
+def _join(pieces: list[pd.Series]) -> pd.Series:
+    """Return the pieces of a column as one; labels that are numbers in some only become text."""
+    if len({piece.dtype for piece in pieces}) > 1:
+        pieces = [piece.astype(str) for piece in pieces]
+    return pieces[0] if len(pieces) == 1 else pd.concat(pieces, ignore_index=True)
 
 
 def _shifted(locate: Locate, start: int) -> Locate:

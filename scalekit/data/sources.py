@@ -52,7 +52,7 @@ def open_source(table: Any) -> Source:
     Raises InputError, saying what was found, where it is none of these or cannot be read.
     """
     if isinstance(table, (str, Path)):
-        return _open_path(Path(table))
+        return _open_path(Path(table).expanduser())
     if isinstance(table, RunTable):
         return _from_frame(table.frame, table.provenance.source)
     if isinstance(table, pd.DataFrame):
@@ -113,8 +113,8 @@ def _first_bytes(path: Path) -> bytes:
     try:
         with opener(path, "rb") as file:
             return bytes(file.read(4096))
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError(f"Cannot read {path}: {reason}.") from error
 
 
@@ -129,7 +129,7 @@ def _open_delimited(path: Path) -> Source:
         numbers = [reading.column for reading in readings if reading.role in NUMBERS]
         return file.blocks(columns, numbers)
 
-    return Source(path.name, file.head(), load, _by_number, large, file.separator == ";")
+    return Source(path.name, file.head(), load, _by_number, large, file.decimal == ",")
 
 
 def _open_parquet(path: Path) -> Source:

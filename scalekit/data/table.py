@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from scalekit.columns import MISSING, NUMBERS, ROLES, SCALES, Reading
+from scalekit.columns import NUMBERS, ROLES, SCALES, Reading
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.units import PF_DAY, parse_quantity
@@ -27,6 +27,7 @@ ALIASES = {
     "training_tokens train_tokens trained_tokens num_input_tokens_seen dataset_size dataset_tokens",
     "samples": "n_samples num_samples samples_seen total_samples training_samples consumed_samples "
     "examples n_examples num_examples examples_seen seen_examples images_seen train_set_size",
+    "unique_tokens": "U n_unique_tokens num_unique_tokens tokens_unique unique_token_count",
     "flops": "C flop compute total_flops flops_total total_flos training_flop training_flops "
     "train_flops total_training_flops training_compute train_compute total_compute budget",
     "loss": "L final_loss val_loss valid_loss validation_loss eval_loss test_loss train_loss "
@@ -145,6 +146,7 @@ def _without_unit(form: str) -> tuple[str, float, str]:
         return suffix[1], factor, words
     if prefix:
         factor, words = UNIT_WORDS[prefix[2]]
+        words = f"{prefix[2].upper()}FLOP" if prefix[3].startswith("flo") else words
         parts = (prefix[1], prefix[3], (prefix[4] or "").removeprefix("_"))
         return "_".join(part for part in parts if part), factor, words
     return form, 1.0, ""
@@ -155,10 +157,13 @@ def _candidate(column: Hashable, head: pd.DataFrame) -> Candidate | None:
     for position, form in enumerate(forms):
         for name, factor, unit in ((form, 1.0, ""), _without_unit(form)):
             role, convention = ROLE_OF.get(name, ("", ""))
-            if role and (factor == 1 or role in SCALES) and _may_hold(role, head[column]):
-                rank = 0 if name == role and not position and not unit else 1
+            own_name = name == role and not position and not unit
+            fits = own_name or _may_hold(role, head[column])
+            if role and fits and (factor == 1 or role in SCALES):
                 remark = "; ".join(filter(None, (unit and f"in {unit} by its name", convention)))
-                return Candidate(column, rank, Reading(role, str(column), factor, remark))
+                return Candidate(
+                    column, int(not own_name), Reading(role, str(column), factor, remark)
+                )
     words = forms[0].split("_")
     is_loss = "loss" in words and not any(_NOT_A_LOSS.fullmatch(word) for word in words)
     if is_loss and _may_hold("loss", head[column]):
@@ -170,14 +175,11 @@ def _may_hold(role: str, column: pd.Series) -> bool:
     """Tell whether the first values of `column` may be what `role` needs: numbers, or labels."""
     if role not in NUMBERS:
         return True
-    values = column.dropna()
     if pd.api.types.is_bool_dtype(column):
         return False
     if pd.api.types.is_numeric_dtype(column):
-        return len(values) > 0 or len(column) == 0
-    texts = [str(value).strip() for value in values]
-    present = [text for text in texts if text.lower() not in MISSING]
-    return any(re.match(r"[+-]?[.\d]", text) for text in present)
+        return True  # also where the first values are all missing: a loss is logged now and then
+    return any(re.match(r"[+-]?\.?\d", str(value).strip()) for value in column.dropna())
 
 
 def _pick(role: str, fitting: list[Candidate], source: str) -> tuple[Reading | None, list[Note]]:
@@ -220,13 +222,12 @@ def _chosen_reading(role: str, choice: object, head: pd.DataFrame, source: str) 
             f"{source} has no column '{name}', which was asked for as {role}. "
             f"{did_you_mean(name, by_name)}"
         )
-    named = _candidate(by_name[name], head)
     if colon:
         return Reading(role, name, unit_factor(unit), f"unit {unit} as you said")
-    if named and named.reading.role == role:
-        return named.reading
-    _, factor, words = _without_unit(_forms(name)[0]) if role in SCALES else ("", 1.0, "")
-    return Reading(role, name, factor, f"in {words} by its name" if words else "")
+    named = _candidate(by_name[name], head)
+    if named and (named.reading.role == role or {named.reading.role, role} <= set(SCALES)):
+        return replace(named.reading, role=role)
+    return Reading(role, name)
 
 
 def _no_loss(head: pd.DataFrame, taken: set[str], source: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RIVAL = 0.01  # relative difference of objectives below which another optimum is a rival
 TOO_SINGULAR = 1e12
+WANDERING = 0.6  # correlation of neighbouring residuals that independent runs do not show
 OUTLIER = 5.0  # noise deviations
 DROPPED = (1, 3, 5)
 MOST_ROWS = 20_000  # above, dropping a handful of rows tells nothing
@@ -33,6 +34,7 @@ def diagnose(fit: Fit, optima: Solution) -> list[Note]:
         *_identification_notes(fit),
         *_sensitivity_notes(fit),
         *_outlier_notes(fit),
+        *_shape_notes(fit),
     ]
 
 
@@ -231,4 +233,22 @@ def _outlier_notes(fit: Fit) -> Iterator[Note]:
             "info",
             f"{far.size} row(s) lie more than {OUTLIER:g} deviations from the curve: {shown}"
             f"{', ...' if far.size > 3 else ''} (numbered among the rows used).",
+        )
+
+
+def _shape_notes(fit: Fit) -> Iterator[Note]:
+    """Residuals that wander along a scale show that the law has the wrong shape."""
+    if len(fit.scales) > 1 or fit.n_clusters < 10 or fit.noise == 0:
+        return
+    order = np.argsort(next(iter(fit.scales.values())), kind="stable")
+    bound = OUTLIER * fit.noise
+    wave = np.clip(fit.residuals[order], -bound, bound)
+    together = float(np.sum(wave[1:] * wave[:-1]) / np.sum(wave**2))
+    if together > WANDERING:
+        yield Note(
+            "lack_of_fit",
+            "warning",
+            f"Neighbouring residuals move together (correlation {together:.2f}): the law has the "
+            "wrong shape for these runs, and its intervals are too narrow. Try a law with a bend "
+            "('shifted_power', 'm4', 'bnsl1'), or leave out the smallest runs.",
         )

@@ -8,8 +8,8 @@ parts: `A / params**alpha` becomes `exp(log(A) - alpha * log(params))`, whose de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
 
@@ -199,7 +199,7 @@ def _less(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 # every function of the language (and `less`, which only derivatives use), as NumPy computes it
-NUMERIC = {
+NUMERIC: dict[str, Callable[..., Any]] = {
     "exp": np.exp,
     "log": np.log,
     "log1p": np.log1p,

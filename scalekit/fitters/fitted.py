@@ -73,9 +73,15 @@ class Fit(Result):
     kind: ClassVar[str] = "fit"
 
     @property
+    def values(self) -> dict[str, float]:
+        """The parameters of the law as plain numbers, by name."""
+        natural = to_natural(self.theta, self.law.parameters)
+        return dict(zip(self.law.names, natural.tolist(), strict=True))
+
+    @property
     def params(self) -> pd.Series:
         """The parameters of the law, by name."""
-        return pd.Series(to_natural(self.theta, self.law.parameters), index=list(self.law.names))
+        return pd.Series(self.values)
 
     @property
     def samples(self) -> pd.DataFrame:

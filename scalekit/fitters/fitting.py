@@ -16,7 +16,7 @@ from scalekit.fitters.intervals import SAME, choose_method, draw_parameters
 from scalekit.fitters.laws import Law, as_law
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.solver import Problem, Solution, local_model, solve
-from scalekit.fitters.starts import MOST_ROWS, propose_starts
+from scalekit.fitters.starts import MOST_ROWS, centred_on, propose_starts
 from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.seeds import RandomState, as_generator, seed_of
@@ -54,6 +54,7 @@ def fit(
     resamples: int = RESAMPLES,
     confidence_level: float = 0.95,
     starts: int = STARTS,
+    start: Mapping[str, float] | None = None,
     rng: RandomState = 0,
 ) -> Fit:
     """Fit a law to runs, with intervals, diagnostics and notes.
@@ -67,7 +68,8 @@ def fit(
     `weights` is an array, the name of a column, or "noise" (standard errors of the loss, shrunk).
 
     `interval` is "auto", "pairs", "cluster", "wild", "delta" or "none"; `resamples` is their
-    number; the same `rng` gives the same result.
+    number; the same `rng` gives the same result. `starts` is the number of starts of the search;
+    no start values are needed, but `start` may name some, about which it then begins.
 
     Raises InputError for a table that cannot be used, FormulaError for a law that cannot be read,
     FitError where the law cannot be fitted to these runs.
@@ -85,6 +87,7 @@ def fit(
             f"resamples ({resamples}) must be 0 or more and starts ({starts}) 1 or more."
         )
     law, remarks = _settle_law(runs, law, along)
+    law = _with_start(law, start)
     data = _prepare(runs, law, weights)
     _check_enough(law, data, chosen)
     problem, solutions = optimise(law, data, chosen, starts)
@@ -155,6 +158,16 @@ def _settle_law(
     return settled.along(present[0]), notes
 
 
+def _with_start(law: Law, start: Mapping[str, float] | None) -> Law:
+    for name in start or ():
+        if name not in law.names:
+            raise InputError(
+                f"start names '{name}', which is no parameter of the law '{law.name}'. "
+                f"{did_you_mean(name, law.names)}"
+            )
+    return replace(law, parameters=tuple(centred_on(law.parameters, start))) if start else law
+
+
 def _prepare(
     runs: RunTable | pd.DataFrame | Mapping[str, Any], law: Law, weights: str | np.ndarray | None
 ) -> Data:
@@ -205,7 +218,9 @@ def _weighting(frame: pd.DataFrame, weights: str | None) -> tuple[np.ndarray, li
     if weights is None:
         return np.ones(len(frame)), []
     if weights not in frame:
-        raise InputError(f"weights='{weights}' is no column. {did_you_mean(weights, frame)}")
+        raise InputError(
+            f"weights='{weights}' is no column. {did_you_mean(weights, map(str, frame))}"
+        )
     values = frame[weights].to_numpy(float)
     if not (np.isfinite(values) & (values >= 0)).all() or values.sum() == 0:
         raise InputError(

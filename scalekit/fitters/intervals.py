@@ -91,23 +91,35 @@ def resample_counts(labels: np.ndarray, resamples: int, rng: np.random.Generator
 
 
 def refit(problem: Problem, solutions: Solution, weights: np.ndarray) -> tuple[Solution, float]:
-    """Refit under every row of `weights`; return the best of two starts, and how often they agree.
+    """Refit under every row of `weights`; also return how often two starts agree.
 
-    The first start is the fit itself. The second is the best, for each resample, of a pool: the
-    solutions of the first few hundred resamples and the other optima of the original problem.
+    The first few hundred resamples start at the fit. Their solutions, and the other optima of the
+    original problem, are a pool: every resample starts at the member that is best for it. At the
+    end the solutions are tried on each other's resamples, and where one is better than a
+    resample's own, that resample starts again from there.
     """
-    first = solve(problem, np.repeat(solutions.theta[:1], len(weights), axis=0), weights)
-    pool = np.concatenate([first.theta[:POOL], solutions.theta[1:]])
-    best = cross_evaluate(problem, pool, weights).argmin(axis=1)
-    second = solve(problem, pool[best], weights)
-    better = second.value < first.value
-    agree = np.abs(second.value - first.value) <= SAME * np.abs(first.value)
-    found = Solution(
-        np.where(better[:, None], second.theta, first.theta),
-        np.minimum(first.value, second.value),
-        np.where(better, second.converged, first.converged),
+    first = solve(
+        problem, np.repeat(solutions.theta[:1], min(POOL, len(weights)), axis=0), weights[:POOL]
     )
+    pool = np.concatenate([first.theta, solutions.theta])
+    found = solve(problem, pool[cross_evaluate(problem, pool, weights).argmin(axis=1)], weights)
+    agree = np.abs(found.value[:POOL] - first.value) <= SAME * np.abs(first.value)
+    _improve(found, slice(0, len(first.value)), first)
+    spread = found.theta[:: max(1, len(weights) // POOL)]
+    values = cross_evaluate(problem, spread, weights)
+    again = np.flatnonzero(values.min(axis=1) < found.value * (1 - SAME))
+    if again.size:
+        starts = spread[values[again].argmin(axis=1)]
+        _improve(found, again, solve(problem.part(again), starts, weights[again]))
     return found, float(np.mean(agree))
+
+
+def _improve(found: Solution, places: slice | np.ndarray, other: Solution) -> None:
+    """Put those solutions of `other` into `found` that are better."""
+    better = other.value < found.value[places]
+    rows = np.arange(len(found.value))[places][better]
+    found.theta[rows], found.value[rows] = other.theta[better], other.value[better]
+    found.converged[rows] = other.converged[better]
 
 
 def _resample(

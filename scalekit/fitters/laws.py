@@ -116,8 +116,8 @@ class Law:
         arrays = np.broadcast_arrays(*[np.asarray(scales[s], dtype=float) for s in self.scales])
         rows = {name: array.ravel() for name, array in zip(self.scales, arrays, strict=True)}
         natural = np.array([[float(values[name]) for name in self.names]])
-        found = self.model.value(to_internal(natural, self.parameters), rows)
-        return np.broadcast_to(found, (1, arrays[0].size)).reshape(arrays[0].shape)
+        loss = self.model.value(to_internal(natural, self.parameters), rows)
+        return np.broadcast_to(loss, (1, arrays[0].size)).reshape(arrays[0].shape)
 
     def along(self, column: str) -> Law:
         """Return a law of the one scale `x` as a law of the scale `column`."""
@@ -280,7 +280,8 @@ _CATALOGUE = (
 CATALOGUE: dict[str, Law] = {law.name: law for law in _CATALOGUE}
 ALIASES = {"hoffmann": "chinchilla", "bnsl": "bnsl1", "saturation": "shifted_power",
            "m1": "power", "m2": "power_constant", "lcdb_pow2": "power",
-           "lcdb_pow3": "power_constant", "lcdb_pow4": "shifted_power", "lcdb_exp3": "exponential", "lcdb_expd3": "exponential",
+           "lcdb_pow3": "power_constant", "lcdb_pow4": "shifted_power",
+           "lcdb_exp3": "exponential", "lcdb_expd3": "exponential",
            "lcdb_wbl4": "lcdb_exp4", "lcdb_logpower3": "log_power"}  # fmt: skip
 
 

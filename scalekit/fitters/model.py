@@ -146,18 +146,16 @@ class ImplicitModel:
         # in z = logit of the position between floor and ceiling the equation is nearly linear
         low, high = np.full(shape, -60.0), np.full(shape, 60.0)
         z = np.zeros(shape)
-        for _ in range(100):
+        for _ in range(80):
             share = 0.5 * (1 + np.tanh(0.5 * z))
-            loss = floor + (ceiling - floor) * share
-            gap, slope = self._equation({**given, "loss": loss})
+            gap, slope = self._equation({**given, "loss": floor + (ceiling - floor) * share})
             low, high = np.where(gap < 0, z, low), np.where(gap < 0, high, z)
             with np.errstate(all="ignore"):
                 step = z - gap / (slope * (ceiling - floor) * share * (1 - share))
-            inside = (step > low) & (step < high)
-            new = np.where(inside, step, 0.5 * (low + high))
-            moved = np.max(np.abs(new - z), initial=0.0)
+            new = np.where((step > low) & (step < high), step, 0.5 * (low + high))
+            settled = ~(np.abs(new - z) > 1e-12 * (1 + np.abs(z)))
             z = new
-            if moved < 1e-13:
+            if settled.all():
                 break
         loss = floor + (ceiling - floor) * 0.5 * (1 + np.tanh(0.5 * z))
         return np.where(ceiling > floor, loss, np.nan)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.fitters.fitted import Fit
+    from scalekit.fitters.laws import Law
 
 FAR = 1.0  # decades beyond the data: a note says so
 TOO_FAR = 3.0  # decades beyond the data: the note is an error
@@ -105,13 +106,24 @@ def describe_predictions(table: pd.DataFrame, confidence_level: float) -> str:
     return "\n".join(lines)
 
 
-def asked_scales(fit: Fit, at: pd.DataFrame | None, scales: Mapping[str, Any]) -> pd.DataFrame:
+class HasLaw(Protocol):
+    """Anything with a law: a fit, or a published law."""
+
+    @property
+    def law(self) -> Law:
+        """The law."""
+        ...
+
+
+def asked_scales(fit: HasLaw, at: pd.DataFrame | None, scales: Mapping[str, Any]) -> pd.DataFrame:
     """Return the asked scales as a table of positive floats, with 6ND filling a missing one.
 
     Raises ColumnNotFoundError where a scale of the law is missing, InputError for a value that is
     not a positive number.
     """
-    given = dict(scales) if at is None else {name: at[name].to_numpy() for name in at}
+    given: dict[str, Any] = dict(scales)
+    if at is not None:
+        given = {str(name): at[name].to_numpy() for name in at}
     unknown = sorted(set(scales) - {*fit.law.scales, "params", "tokens", "flops"})
     if unknown:
         raise ColumnNotFoundError(

@@ -76,13 +76,14 @@ class Profile(Result):
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Profile:
         """Return the profile that `save` wrote."""
         ((name, entry),) = values["params"].items()
-        ends = [np.nan if entry[end] is None else entry[end] for end in ("ci_lower", "ci_upper")]
+        low = -np.inf if entry["ci_lower"] is None else entry["ci_lower"]
+        high = np.inf if entry["ci_upper"] is None else entry["ci_upper"]
         return cls(
             name,
             pd.DataFrame(values["table"]),
             entry["estimate"],
             values["threshold"],
-            Interval(*ends, values["confidence_level"], values["interval_method"]),
+            Interval(low, high, values["confidence_level"], values["interval_method"]),
             tuple(Note(**note) for note in values["notes"]),
             Provenance.from_dict(values["provenance"]),
         )
@@ -169,16 +170,16 @@ def _grid(fit: Fit, k: int, threshold: float, points: int) -> np.ndarray:
     centre = fit.theta[k]
     draws = fit.draws[:, k] if len(fit.draws) else np.array([centre])
     width = max(float(np.quantile(np.abs(draws - centre), 0.9)), 1e-3 * max(abs(centre), 1.0))
-    sides = []
+    sides: list[float] = []
     for sign, bound in ((-1, lower), (1, upper)):
         reach = width * np.geomspace(0.5, WIDEST * 8, 14)
         ends = np.clip(centre + sign * reach, lower, upper)
         _, value = _refit_at(fit, k, ends)
         past = np.flatnonzero(value > threshold)
         end = ends[past[0]] if past.size else ends[-1]
-        sides.append(np.clip(centre + 1.15 * (end - centre), min(bound, end), max(bound, end)))
-    grid = np.linspace(*sides, points)
-    return np.unique(np.append(grid, centre))
+        further = np.clip(centre + 1.15 * (end - centre), min(bound, end), max(bound, end))
+        sides.append(float(further))
+    return np.unique(np.append(np.linspace(sides[0], sides[1], points), centre))
 
 
 def _ends(

@@ -17,7 +17,7 @@ from scalekit.fitters.model import Model, Scales, bounds_of
 from scalekit.fitters.objectives import Objective
 
 BLOCK = 48_000  # elements (members x rows) worked on at once: the temporaries stay in cache
-MAX_ITERATIONS = 300
+MAX_ITERATIONS = 1000
 RIDGE = 1e-14  # relative, so that a direction without any information does not move
 
 
@@ -113,8 +113,9 @@ def evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np.nda
     total = np.zeros(len(theta))
     for members, rows in _blocks(len(theta), problem.target.shape[-1]):
         part = problem.part(members, rows)
-        rho = problem.objective.rho(part.residual(theta[members]))
-        total[members] += (_cut(weights, members, rows) * rho).sum(axis=1)
+        with np.errstate(all="ignore"):
+            rho = problem.objective.rho(part.residual(theta[members]))
+            total[members] += (_cut(weights, members, rows) * rho).sum(axis=1)
     return np.where(np.isnan(total), np.inf, total)
 
 
@@ -129,7 +130,8 @@ def cross_evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> 
     for start in range(0, weights.shape[1], rows_at_once):
         rows = slice(start, start + rows_at_once)
         part = problem.part(slice(None), rows)
-        rho = problem.objective.rho(part.residual(theta))
+        with np.errstate(all="ignore"):
+            rho = problem.objective.rho(part.residual(theta))
         total += weights[:, rows] @ np.where(np.isfinite(rho), rho, 1e300).T
     return total
 
@@ -137,9 +139,9 @@ def cross_evaluate(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> 
 def local_model(
     problem: Problem, theta: np.ndarray, weights: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the objective at one parameter vector, each row's gradient (rows, parameters), Hessian.
+    """Return the objective at one parameter vector, the gradient of each row, and the Hessian.
 
-    The gradient of the objective is the sum of the rows' gradients.
+    The rows' gradients have shape (rows, parameters); their sum is the gradient of the objective.
     """
     rows, batch = problem.target.shape[-1], theta[None]
     gradients = np.empty((rows, len(theta)))
@@ -243,11 +245,11 @@ def _local(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> _Local:
 def _local_rows(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> _Local:
     predicted, first, second = problem.model.derivatives(theta, problem.scales)
     residual = problem._residual(predicted)
-    value = (weights * problem.objective.rho(residual)).sum(axis=1)
-    psi, inner, curvature = problem.objective.slopes(residual)
     shape = residual.shape
     slopes = np.empty((shape[0], theta.shape[1], shape[1]))
     with np.errstate(all="ignore"):
+        value = (weights * problem.objective.rho(residual)).sum(axis=1)
+        psi, inner, curvature = problem.objective.slopes(residual)
         scale = 1.0 / predicted if problem.objective.on_log else None
         for k, entry in enumerate(first):
             slopes[:, k] = entry if scale is None else entry * scale

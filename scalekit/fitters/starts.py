@@ -7,13 +7,17 @@ asked of the user.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from scalekit.fitters.model import ImplicitModel, Parameter, Scales, to_internal
+from scalekit.fitters.model import ImplicitModel, Parameter, to_internal
 from scalekit.fitters.solver import Problem, evaluate
 
 GRID = {0: 1, 1: 128, 2: 1024}  # points by number of nonlinear parameters
 LARGEST_GRID = 4096
+IMPLICIT_GRID = 768  # an implicit law costs a root search at every point
 MOST_ROWS = 2000  # enough to place a start; the solver then uses every row
 ELEMENTS = 4_000_000  # of grid points x rows held at once
 
@@ -24,7 +28,6 @@ def propose_starts(problem: Problem, weights: np.ndarray, count: int) -> np.ndar
     `problem` has one batch member; `weights` has shape (rows,). Deterministic.
     """
     problem, weights = _thin(problem, weights)
-    parameters = problem.model.parameters
     grid = _grid(problem)
     found, badness = [], []
     size = max(1, ELEMENTS // len(weights))
@@ -41,10 +44,26 @@ def propose_starts(problem: Problem, weights: np.ndarray, count: int) -> np.ndar
     order = np.argsort(value, kind="stable")
     # half from the very best, half spread over the best quarter: a flat valley must not take all
     near = order[: max(1, count // 2)]
-    spread = order[np.linspace(len(near), max(len(order) // 4, count) - 1, count).astype(int) % len(order)]  # fmt: skip
+    last = min(len(order), max(len(order) // 4, count)) - 1
+    spread = order[np.linspace(min(len(near), last), last, count).astype(int)]
     chosen = list(dict.fromkeys([*near, *spread]))[:count]
-    assert len(parameters) == theta.shape[1]
     return theta[chosen]
+
+
+def centred_on(parameters: Sequence[Parameter], start: Mapping[str, float]) -> list[Parameter]:
+    """Return the parameters with their starting ranges two decades about the values of `start`.
+
+    Start values are guesses, often far off: the search begins around them, not at them only.
+    """
+    moved = []
+    for parameter in parameters:
+        value = start.get(parameter.name)
+        if value is None:
+            moved.append(parameter)
+            continue
+        near = (value / 100, value * 100) if value else (-1.0, 1.0)
+        moved.append(replace(parameter, start=near, scale=None, inverse=False))
+    return moved
 
 
 def _thin(problem: Problem, weights: np.ndarray) -> tuple[Problem, np.ndarray]:
@@ -65,7 +84,10 @@ def _grid(problem: Problem) -> np.ndarray:
     """Return start vectors that fill the ranges of the nonlinear parameters evenly."""
     parameters, linear = problem.model.parameters, problem.model.linear
     free = [k for k, parameter in enumerate(parameters) if parameter.name not in linear]
-    points = _spread(GRID.get(len(free), LARGEST_GRID), len(free))
+    size = GRID.get(len(free), LARGEST_GRID)
+    if isinstance(problem.model, ImplicitModel):
+        size = IMPLICIT_GRID
+    points = _spread(size, len(free))
     natural = np.ones((len(points), len(parameters)))
     for column, k in enumerate(free):
         natural[:, k] = _from_unit(points[:, column], parameters[k], problem)
@@ -83,7 +105,7 @@ def _from_unit(unit: np.ndarray, parameter: Parameter, problem: Problem) -> np.n
         place = low + unit * (high - low)
         value = np.exp(logs.min() + place * max(np.ptp(logs), 1.0))
         return np.asarray(1 / value if parameter.inverse else value)
-    if parameter.log and low > 0:
+    if low * high > 0 and (parameter.log or high / low >= 100):
         return np.asarray(low * (high / low) ** unit)
     return np.asarray(low + unit * (high - low))
 
@@ -111,7 +133,7 @@ def _with_linear(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np
     model = problem.model
     names = [parameter.name for parameter in model.parameters]
     places = [names.index(name) for name in model.linear]
-    rest, columns = model.columns(theta, _rows(problem.scales))
+    rest, columns = model.columns(theta, problem.scales)
     shape = (len(theta), problem.target.shape[-1])
     design = np.stack([np.broadcast_to(column, shape) for column in columns], axis=1)
     target = problem.target - np.broadcast_to(rest, shape)
@@ -129,10 +151,6 @@ def _with_linear(problem: Problem, theta: np.ndarray, weights: np.ndarray) -> np
     return theta
 
 
-def _rows(scales: Scales) -> Scales:
-    return {name: np.asarray(scale) for name, scale in scales.items()}
-
-
 def _nonnegative_least_squares(
     design: np.ndarray, target: np.ndarray, weights: np.ndarray, nonnegative: np.ndarray
 ) -> np.ndarray:
@@ -148,11 +166,10 @@ def _nonnegative_least_squares(
     normal = np.matmul(unit * weights, unit.transpose(0, 2, 1))
     right = np.matmul(unit * weights, target[:, :, None])[:, :, 0]
     kept = np.ones((batch, count), dtype=bool)
-    solution = np.zeros((batch, count))
+    solution: np.ndarray = np.zeros((batch, count))
     for _ in range(count):
         both = kept[:, :, None] & kept[:, None, :]
-        matrix = np.where(both, normal, 0.0) + (~kept[:, :, None] | np.False_) * np.eye(count)
-        matrix = matrix + 1e-12 * np.eye(count)
+        matrix = np.where(both, normal, 0.0) + (~kept[:, :, None] + 1e-12) * np.eye(count)
         solution = np.linalg.solve(matrix, np.where(kept, right, 0.0)[:, :, None])[:, :, 0]
         wrong = kept & nonnegative & (solution < 0)
         if not wrong.any():

@@ -1,0 +1,97 @@
+"""`scalekit fit`: fit a law to a file of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scalekit.cli.common import (
+    Columns,
+    Json,
+    Level,
+    Output,
+    Seed,
+    deliver,
+    handled,
+    parse_pairs,
+    parse_scales,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Runs = Annotated[Path, typer.Argument(help="Runs: a .csv, .tsv, .jsonl, .json or .parquet file.")]
+LawOption = Annotated[
+    str | None,
+    typer.Option(
+        "--law", help="A law of `scalekit laws`, or a formula such as 'E + A / params**alpha'."
+    ),
+]
+Along = Annotated[str | None, typer.Option(help="The column of a law of one scale.")]
+ObjectiveOption = Annotated[
+    str, typer.Option(help="huber_log, log_squares, squares or absolute_log.")
+]
+Delta = Annotated[float | None, typer.Option(help="Huber's delta; by default tied to the noise.")]
+Resamples = Annotated[int, typer.Option(help="Number of resamples of the intervals.")]
+At = Annotated[
+    list[str] | None,
+    typer.Option(help="Scales to predict at: params=70e9,tokens=1.4T. May be given several times."),
+]
+
+
+@handled
+def fit(
+    runs: Runs,
+    law: LawOption = None,
+    along: Along = None,
+    at: At = None,
+    objective: ObjectiveOption = "huber_log",
+    delta: Delta = None,
+    overestimate_weight: Annotated[
+        float, typer.Option(help="Above 1: follow the best-tuned runs.")
+    ] = 1.0,
+    weights: Annotated[str | None, typer.Option(help="Column of weights, or 'noise'.")] = None,
+    where: Annotated[str | None, typer.Option(help="Keep only rows with column=value,...")] = None,
+    interval: Annotated[
+        str, typer.Option(help="auto, pairs, cluster, wild, delta or none.")
+    ] = "auto",
+    resamples: Resamples = 1000,
+    level: Level = 0.95,
+    seed: Seed = 0,
+    columns: Columns = None,
+    as_json: Json = False,
+    output: Output = None,
+) -> None:
+    """Fit a law to a table of runs, and predict larger ones."""
+    from scalekit.data import read_runs
+    from scalekit.fitters import fit as fit_law
+
+    roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
+    table = read_runs(runs, quiet=False, last_step=False, **roles)
+    for column, value in parse_pairs(where, "--where").items():
+        table = table.select(column, value)
+    found = fit_law(
+        table,
+        law,
+        along=along,
+        objective=objective,
+        delta=delta,
+        overestimate_weight=overestimate_weight,
+        weights=weights,
+        interval=interval,
+        resamples=resamples,
+        confidence_level=level,
+        rng=seed,
+    )
+    if at:
+        found = found.with_predictions(table_of_scales(at))
+    deliver(found, as_json, output)
+
+
+def table_of_scales(at: list[str]) -> pd.DataFrame:
+    """Return the scales of several --at options as a table, one row each."""
+    import pandas as pd
+
+    return pd.DataFrame([parse_scales(text) for text in at])

@@ -1,0 +1,47 @@
+"""Every code block of the README and the docs runs, top to bottom, as a reader would type it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMANDS = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the example runs in it, as the pages assume."""
+    for table in (ROOT / "scalekit" / "data" / "examples").glob("*.csv"):
+        shutil.copy(table, tmp_path / table.name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_blocks_of_a_page_run(page: Path) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}
+    for number, block in enumerate(BLOCK.findall(page.read_text())):
+        exec(compile(block, f"{page.name}, block {number + 1}", "exec"), names)
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_scalekit_commands_of_a_page_run(page: Path) -> None:
+    """Lines `$ scalekit ...` in console blocks; a line that ends in a backslash goes on."""
+    import shlex
+
+    from typer.testing import CliRunner
+
+    from scalekit.cli.main import build_app
+
+    text = "\n".join(COMMANDS.findall(page.read_text())).replace("\\\n", " ")
+    for line in re.findall(r"^\$ scalekit (.*)$", text, re.MULTILINE):
+        done = CliRunner().invoke(build_app(), shlex.split(line, comments=True))
+        assert done.exit_code in (0, 3), f"scalekit {line}\n{done.output}\n{done.exception}"

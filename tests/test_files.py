@@ -1,0 +1,78 @@
+"""Writing files: whole or not at all, and a refusal says why."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scalekit.errors import OutputError
+from scalekit.files import to_json, write_atomically, write_text
+
+
+def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = write_text(tmp_path / "fit.json", "old")
+
+    def interrupted(temporary: Path) -> None:
+        temporary.write_text("half of the n")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(target, interrupted)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_why(tmp_path: Path) -> None:
+    target = write_text(tmp_path / "fit.json", "old")
+
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"fit\.json: No space left on device\. Choose another"):
+        write_atomically(target, full)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_new_file_replaces_the_old_one(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    assert write_text(tmp_path / "a.txt", "new").read_text() == "new"
+
+
+def test_a_writer_that_chooses_by_suffix_sees_the_suffix(tmp_path: Path) -> None:
+    seen = []
+    write_atomically(tmp_path / "a.parquet", lambda temporary: seen.append(temporary.suffix))
+    assert seen == [".parquet"]
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"it is a directory. Give a file name"):
+        write_text(tmp_path, "text")
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"there is no directory .*nowhere. Make it first"):
+        write_text(tmp_path / "nowhere" / "a.txt", "text")
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(
+        "tempfile.mkstemp", refuse
+    )  # the tests may run as root, whom all folders let in
+    with pytest.raises(OutputError, match=r"Cannot write .*a\.txt: Permission denied"):
+        write_text(tmp_path / "a.txt", "text")
+
+
+def test_json_is_strict() -> None:
+    value = {"nan": np.nan, "inf": float("inf"), "array": np.arange(2), "number": np.float64(0.5)}
+    expected = {"nan": None, "inf": None, "array": [0, 1], "number": 0.5}
+    assert json.loads(to_json(value)) == expected
