@@ -336,12 +336,13 @@ def _remarks(
 
 def _doubts_about(row: Mapping[str, Any]) -> list[Note]:
     name, share, notes = row["source"], row["share"], []
-    if row["natural"] == row["natural"] and share > 0.02 and share > OVERDRAWN * row["natural"]:
-        seen = "" if row["epochs"] != row["epochs"] else f" ({row['epochs']:.3g} epochs)"
+    unlimited = not row["epochs"] <= MANY_EPOCHS  # unknown epochs (NaN) count as many
+    if unlimited and share > 0.02 and share > OVERDRAWN * row["natural"]:
+        seen = "" if np.isnan(row["epochs"]) else f" ({row['epochs']:.3g} epochs)"
         notes.append(Note("degenerate", "warning",
                           f"{share:.0%} of the mixture is '{name}', which has {row['natural']:.1%} "
                           f"of the data{seen}. Cap it: max_epochs, or caps."))  # fmt: skip
-    elif row["epochs"] == row["epochs"] and row["epochs"] > MANY_EPOCHS:
+    elif row["epochs"] > MANY_EPOCHS:
         notes.append(Note("many_epochs", "warning",
                           f"'{name}' is seen {format_quantity(row['epochs'])} times. Beyond about "
                           "four epochs repeated data is worth less; set max_epochs or "

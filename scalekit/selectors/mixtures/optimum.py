@@ -134,7 +134,9 @@ def sample_mixtures(limits: Limits, count: int, rng: np.random.Generator) -> np.
         far = np.where(ahead > 0, ratio, np.inf).min(axis=1)
         back = np.where(ahead < 0, ratio, -np.inf).max(axis=1)
         place = np.clip(rng.uniform(-0.15, 1.15, size=count), 0, 1)
-        move = np.where(np.isfinite(far - back), back + place * (far - back), 0.0)
+        still = giver == taker
+        far, back = np.where(still, 0.0, far), np.where(still, 0.0, back)
+        move = back + place * (far - back)
         shares = shares + move[:, None] * direction
     return limits.clip(shares)
 
