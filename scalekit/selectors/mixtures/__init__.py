@@ -14,6 +14,7 @@ _PUBLIC = {
     "cooldown": "schedules",
     "dilution": "diluting",
     "effective_share": "repeats",
+    "extrapolate_amounts": "across_scales",
     "fit_mixture": "mixture_fit",
     "mixing_laws": "catalogue",
     "mixture_between_components": "diluting",

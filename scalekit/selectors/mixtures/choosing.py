@@ -204,7 +204,7 @@ def _baseline(
         shares = by_name(prior, fit.sources, "prior")
         if (shares < 0).any() or abs(shares.sum() - 1) > 0.01:
             raise InputError(
-                f"prior: shares must be zero or more and sum to 1, not {shares.sum():g}."
+                f"prior: shares must be zero or more and sum to 1; they sum to {shares.sum():g}."
             )
         return shares / shares.sum(), "the prior"
     if counts is not None and counts.sum() > 0:

@@ -16,6 +16,7 @@ from scalekit.fitters.model import Parameter
 
 SMALLEST_EXPONENT = 0.02
 LARGEST_PULL = 1000.0  # of exponential terms
+SMALLEST_LOG = -70.0
 SHARE_OFFSET = 1e-3  # BiMix takes powers of the shares, which have no value at zero
 Scales = Mapping[str, np.ndarray]
 
@@ -139,6 +140,7 @@ class Inverse:
         gamma, logs = self._gamma(theta), _logs(shares)
         factor = theta[:, 1 : 1 + self.count]
         total = np.exp(theta[:, 0]) + np.exp(factor + gamma * logs).sum(axis=1)
+        logs = np.maximum(logs, SMALLEST_LOG)  # slopes at zero are infinite; large will do
         first = gamma * np.exp(factor + (gamma - 1) * logs)
         second = (gamma - 1) * gamma * np.exp(factor + (gamma - 2) * logs)
         value, square = 1 / total, (1 / total**2)[:, None]
