@@ -68,7 +68,8 @@ def ddo_runs() -> None:
         rest = np.arange(len(table)) != row
         found = fitted(rest).predict(amounts[[row]] / 7, {})[0, :, 0]
         errors.append(np.abs(np.exp(found) / np.exp(losses[:, row]) - 1).mean())
-    mean = [np.abs(np.exp(losses[:, r]) / np.exp(losses.mean(axis=1)) - 1).mean() for r in range(15)]
+    centre = losses.mean(axis=1, keepdims=True)
+    mean = np.abs(np.exp(losses - centre) - 1).mean(axis=0)
     print("\nDDO's 15 runs, additive law of amounts (perplexity as loss = log ppl)")
     print(f"  leave one out: {100 * np.mean(errors):.2f}% of perplexity (mean of the runs: "
           f"{100 * np.mean(mean):.2f}%)")  # fmt: skip
@@ -78,11 +79,13 @@ def ddo_runs() -> None:
     ddo = pd.read_csv(public_table("autoscale", "ddo_optimal_quantities.csv")).set_index("domain")
     share = (ddo["n_opt_1.2B"] / ddo["n_opt_1.2B"].sum())[domains].to_numpy()
     rows = np.vstack([best, share, weights])
+    perplexity = np.exp(whole.predict(rows, {})[0]).mean(axis=0)
     value = weights @ whole.predict(rows, {})[0]
     print_table(["domain", "ours", "DDO"], [[n, f"{a:.4f}", f"{b:.4f}"]
                 for n, a, b in zip(domains, best, share, strict=True)])  # fmt: skip
-    print(f"  mean log ppl by our law: ours {value[0]:.4f}, DDO {value[1]:.4f}, uniform "
-          f"{value[2]:.4f}")  # fmt: skip
+    for name, found in (("log ppl (what ours minimises)", value), ("ppl (DDO's)", perplexity)):
+        print(f"  mean {name} by our law: ours {found[0]:.4f}, DDO {found[1]:.4f}, uniform "
+              f"{found[2]:.4f}")  # fmt: skip
 
 
 def apple() -> None:

@@ -1,6 +1,6 @@
 """Does Cooldown help? Small byte models, truly trained on four domains of very different size.
 
-    python benchmarks/mixtures_cooldown.py [--seeds 5] [--steps 2000] [--width 192]
+    python benchmarks/mixtures_cooldown.py [--seeds 5] [--steps 1000] [--width 128]
 
 The text is what every Python installation holds (no download): library code (large), C headers,
 documentation prose, and code tables (tiny). An MLP reads 12 bytes and predicts the next one.
@@ -53,7 +53,9 @@ def read_texts() -> dict[str, bytes]:
     }
 
 
-def split(texts: dict[str, bytes], seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def split(
+    texts: dict[str, bytes], seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return training and held-out bytes of each domain, apart from each other."""
     rng = np.random.default_rng([seed, 7])
     train, held = {}, {}
@@ -69,7 +71,9 @@ def windows(text: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(text, CONTEXT + 1)
 
 
-def run(schedule: Schedule, texts: dict[str, bytes], seed: int, steps: int, width: int) -> dict[str, float]:  # fmt: skip
+def run(
+    schedule: Schedule, texts: dict[str, bytes], seed: int, steps: int, width: int
+) -> dict[str, float]:
     """Return the held-out loss (nats a byte) of each domain after training by `schedule`."""
     import torch
 
@@ -98,9 +102,7 @@ def run(schedule: Schedule, texts: dict[str, bytes], seed: int, steps: int, widt
     with torch.no_grad():
         for name, text in held.items():
             part = torch.from_numpy(windows(text).astype(np.int64))
-            found[name] = float(
-                torch.nn.functional.cross_entropy(model(part[:, :-1]), part[:, -1])
-            )
+            found[name] = float(torch.nn.functional.cross_entropy(model(part[:, :-1]), part[:, -1]))
     return found
 
 
@@ -114,8 +116,8 @@ def paired(first: np.ndarray, second: np.ndarray) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--width", type=int, default=128)
     arguments = parser.parse_args()
     texts = read_texts()
     drawn = arguments.steps * BATCH
@@ -154,7 +156,8 @@ def main() -> None:
         line = [label]
         for other in ("tau 1", "tau 5"):
             for part in (large, small):
-                line.append(paired(found[:, part].mean(axis=1), losses[other][:, part].mean(axis=1)))
+                pair = (values[:, part].mean(axis=1) for values in (found, losses[other]))
+                line.append(paired(*pair))
         rows.append(line)
     print_table(["schedule", "large, to tau 1", "small, to tau 1", "large, to tau 5",
                  "small, to tau 5"], rows)  # fmt: skip

@@ -94,7 +94,7 @@ def main() -> None:
         for law in laws:
             each, spent = [], 0.0
             for draw in range(arguments.draws if count < 512 else 1):
-                rows_of = np.random.RandomState(10 + draw).choice(512, count, replace=False)  # noqa: NPY002 (the protocol's subsets)
+                rows_of = np.random.RandomState(10 + draw).choice(512, count, replace=False)
                 table = pd.concat([shares.add_prefix("share_"), losses.add_prefix("loss_")], axis=1)
                 fast = {"repeats": 1} if law in ("additive", "loglinear") else {
                     "repeats": 1, "folds": 5, "draws": 2}  # fmt: skip

@@ -27,7 +27,8 @@ def main() -> None:
         made = temperature(MC4, tau, budget=1000)
         rows.append([f"{tau:g}", *[f"{s:.5f}" for s in made.shares.values()],
                      f"{made.variance()['ratio']:.3f}", f"{factor:g}",
-                     f"{made.epochs()['sw']:.2f}", "" if epochs is None else f"{epochs:g}"])  # fmt: skip
+                     f"{made.epochs()['sw']:.2f}",
+                     "" if epochs is None else f"{epochs:g}"])  # fmt: skip
     print_table(["tau", *MC4, "F", "F expected", "epochs sw", "expected"], rows)
     rows = [[f"{budget}, {epochs}", *[f"{a:g}" for a in unimax_amounts(
              np.array(list(MC4.values())), budget, epochs)], str(expected)]

@@ -30,8 +30,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("folder")
 def test_three_commands_lead_from_pilots_to_a_schedule() -> None:
     assert run("mix", "pilots.csv", "--fit-only")[0] == 0
-    code, out, err = run("mix", "pilots.csv", "--counts", "counts.csv", "--budget", "100B",
-                         "--max-epochs", "4", "-o", "mixture.json", "-o", "mixture.png")  # fmt: skip
+    limits = ["--counts", "counts.csv", "--budget", "100B", "--max-epochs", "4"]
+    code, out, err = run("mix", "pilots.csv", *limits, "-o", "mixture.json", "-o", "mixture.png")
     assert code == 0
     assert "Predicted loss" in out
     assert "wrote mixture.png" in err
@@ -82,7 +82,10 @@ def test_a_law_without_skill_exits_with_three() -> None:
         (["mix", "pilots.csv", "--budget", "many"], "Cannot read 'many'"),
         (["cooldown", "counts.csv", "--unimax", "1"], "--unimax needs --budget"),
         (["cooldown", "counts.csv", "--unimax", "1", "--temperature", "2"], "not both"),
-        (["cooldown", "counts.csv", "--temperature", "2", "--mixture", "x"], "goes with a cooldown"),
+        (
+            ["cooldown", "counts.csv", "--temperature", "2", "--mixture", "x"],
+            "goes with a cooldown",
+        ),
         (["cooldown", "counts.csv", "--mixture", "counts.csv"], "Cannot read"),
         (["cooldown", "pilots.csv"], "no column 'source'"),
     ],

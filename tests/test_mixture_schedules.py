@@ -65,7 +65,9 @@ def test_epochs_of_the_smallest_language(tau: float, epochs: float) -> None:
 )
 def test_unimax_allocates_as_published(budget: float, epochs: float, amounts: list[float]) -> None:
     """Chung et al. 2023, algorithm 1."""
-    np.testing.assert_allclose(unimax_amounts(np.array(list(MC4.values())), budget, epochs), amounts)
+    np.testing.assert_allclose(
+        unimax_amounts(np.array(list(MC4.values())), budget, epochs), amounts
+    )
 
 
 def test_unimax_tells_what_stays_unused() -> None:

@@ -31,9 +31,7 @@ def extrapolate_amounts(
     if not budget > 0 or min(amounts) <= 0:
         raise InputError("Budgets must be positive.")
     names = list(next(iter(amounts.values())))
-    table = np.array(
-        [by_name(row, names, f"the amounts at {at:g}") for at, row in amounts.items()]
-    )
+    table = np.array([by_name(row, names, f"the amounts at {at:g}") for at, row in amounts.items()])
     if not (np.isfinite(table) & (table > 0)).all():
         raise InputError("Amounts must be positive: leave out a source that is never drawn from.")
     logs = np.log(list(amounts))
