@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -42,6 +44,22 @@ def test_three_commands_lead_from_pilots_to_a_schedule() -> None:
     last = json.loads(out)["phases"][-1]["shares"]
     assert last == pytest.approx(mixture, abs=1e-12)
     assert mixture["books"] <= 0.08 + 1e-9
+
+
+def test_the_three_commands_of_the_guide_run_on_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "mixtures.md").read_text()
+    exec(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0], {})
+    first = re.search(r"^```\n(scalekit.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert first is not None
+    commands = first[1].replace("\\\n", " ").strip().splitlines()
+    assert len(commands) == 3
+    for command in commands:
+        code, _, err = run(*shlex.split(command, comments=True)[1:])
+        assert code == 0, f"{command}\n{err}"
+    assert {"mixture.json", "mixture.png", "schedule.json"} <= {p.name for p in tmp_path.iterdir()}
 
 
 @pytest.mark.usefixtures("folder")

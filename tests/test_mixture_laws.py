@@ -111,6 +111,29 @@ def test_every_law_predicts_mixtures_it_has_not_seen(name: str) -> None:
     assert set(fit.predict({"web": 0.5, "code": 0.2, "books": 0.3})["target"]) >= {"web", "code"}
 
 
+OWN = "E + 1 / (k + a * web**p + b * code**q + c * books**r)"
+
+
+def test_a_law_of_ones_own_is_a_formula_in_the_names_of_the_sources(tmp_path: Path) -> None:
+    fit = fit_mixture(pilots(40), targets="loss_web", law=OWN, folds=5, repeats=1, draws=5)
+    assert fit.accuracy()["r2"].min() > 0.98
+    assert set(fit.params["parameter"]) == {"E", "k", "a", "p", "b", "q", "c", "r"}
+    assert fit.choose().losses["predicted"].min() < fit.pilots.losses.min() + 0.05
+    loaded = sk.load(fit.save(tmp_path / "own.json"))
+    assert loaded.to_dict() == fit.to_dict()
+
+
+def test_the_derivatives_of_a_formula_in_the_shares_are_exact() -> None:
+    model = term_sum(mixing_law(OWN), SOURCES, ())
+    theta = model.location[None]
+    shares, step = np.array([[0.5, 0.3, 0.2]]), np.array([[0.0, 1e-6, 0.0]])
+    here, up, down = (model.at(theta, shares + k * step, {}) for k in (0, 1, -1))
+    np.testing.assert_allclose(here.gradient[:, 1], (up.value - down.value) / 2e-6, rtol=1e-6)
+    np.testing.assert_allclose(
+        here.hessian[:, 1], (up.gradient - down.gradient) / 2e-6, rtol=1e-5, atol=1e-8
+    )
+
+
 def test_lightgbm_says_what_to_install_or_fits() -> None:
     try:
         import lightgbm  # noqa: F401
@@ -217,6 +240,8 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
         ({"scales": ["params"]}, r"no column 'params' \(scale\)"),
         ({"law": "aditive"}, r"no mixing law 'aditive'\. Did you mean 'additive'"),
         ({"law": "joint"}, r"'joint' needs runs of several scales"),
+        ({"law": "E + a * x**b"}, r"names none of the sources web, code, books"),
+        ({"law": "E + import(web)"}, r"calls 'import'|Cannot read the formula"),
         ({"law": []}, r"No mixing law was named"),
         ({"target_weights": {"wbe": 1}}, r"no source 'wbe'|no target 'wbe'"),
         ({"target_weights": {"web": -1}}, r"target_weights must be zero or more"),

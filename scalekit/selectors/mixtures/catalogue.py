@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
+from scalekit.selectors.mixtures.own_laws import Formula
 from scalekit.selectors.mixtures.sums import TermSum
 from scalekit.selectors.mixtures.terms import (
     Constant,
@@ -113,14 +114,27 @@ LAWS = {
 
 
 def mixing_law(name: str) -> MixingLaw:
-    """Return the mixing law of this name; raise InputError, with the nearest, for another.
+    """Return the mixing law of this name, or the law that a formula in the sources' names says.
+
+    Raises InputError, with the nearest name, for one that is not there.
 
     >>> mixing_law("additive").convex
     True
+    >>> mixing_law("E + 1 / (a * web**p + b * code**q)").convex
+    False
     """
-    if name not in LAWS:
-        raise InputError(f"There is no mixing law '{name}'. {did_you_mean(name, LAWS)}")
-    return LAWS[name]
+    if name in LAWS:
+        return LAWS[name]
+    if set(name) & set("*/("):
+        return MixingLaw(name, name, "your own", 5, _own(name), convex=False, takes_scales=True)
+    raise InputError(f"There is no mixing law '{name}'. {did_you_mean(name, LAWS)}")
+
+
+def _own(formula: str) -> Build:
+    def build(sources: Sequence[str], scales: Sequence[str]) -> list[Term]:
+        return [Formula(formula, sources, scales)]
+
+    return build
 
 
 def mixing_laws() -> pd.DataFrame:
