@@ -11,7 +11,7 @@ from scalekit.results import Result, read_saved
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
     "fit": ("scalekit.fitters.fitted", "Fit"),
-    "mixture": ("scalekit.selectors.mixtures.choosing", "MixtureChoice"),
+    "mixture": ("scalekit.selectors.mixtures.mixture_choice", "MixtureChoice"),
     "mixture_fit": ("scalekit.selectors.mixtures.mixture_fit", "MixtureFit"),
     "prediction": ("scalekit.fitters.prediction", "Prediction"),
     "profile": ("scalekit.fitters.profiles", "Profile"),

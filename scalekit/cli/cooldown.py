@@ -63,7 +63,7 @@ def _shares(path: Path | None) -> dict[str, float] | None:
     if path is None:
         return None
     from scalekit.loading import load
-    from scalekit.selectors.mixtures.choosing import MixtureChoice
+    from scalekit.selectors.mixtures.mixture_choice import MixtureChoice
 
     chosen = load(path)
     if not isinstance(chosen, MixtureChoice):

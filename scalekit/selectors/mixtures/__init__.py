@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 _PUBLIC = {
-    "MixtureChoice": "choosing",
+    "MixtureChoice": "mixture_choice",
     "MixtureFit": "mixture_fit",
     "MixtureSampler": "sampling",
     "Schedule": "schedule",
@@ -15,7 +15,7 @@ _PUBLIC = {
     "dilution": "diluting",
     "effective_share": "repeats",
     "extrapolate_amounts": "across_scales",
-    "fit_mixture": "mixture_fit",
+    "fit_mixture": "fitting",
     "mixing_laws": "catalogue",
     "mixture_between_components": "diluting",
     "next_pilots": "next_runs",

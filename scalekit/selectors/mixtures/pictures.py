@@ -13,7 +13,7 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scalekit.selectors.mixtures.choosing import MixtureChoice
+    from scalekit.selectors.mixtures.mixture_choice import MixtureChoice
     from scalekit.selectors.mixtures.mixture_fit import MixtureFit
     from scalekit.selectors.mixtures.schedule import Schedule
 
@@ -157,7 +157,8 @@ def plot_epochs(schedule: Schedule, ax: Axes | None = None) -> Axes:
         seen = np.interp(times, ends, drawn[:, k]) * schedule.budget / schedule.counts[k]
         ax.plot(times[1:] * schedule.budget, seen[1:], label=name)
     ax.axhline(4, color="0.6", lw=1, ls="--")
-    ax.text(0, 4, " four epochs", color="0.4", va="bottom", fontsize="small")
+    ax.text(schedule.budget, 4, "four epochs ", color="0.4", ha="right", va="bottom",
+            fontsize="small")  # fmt: skip
     ax.set(yscale="log", xlim=(0, schedule.budget), xlabel="drawn", ylabel="epochs so far")
     ax.xaxis.set_major_formatter(lambda value, _: format_quantity(value))
     ax.set_title(schedule.name, fontsize="medium")
