@@ -15,6 +15,7 @@ from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.selectors.mixtures import (
     MixtureFit,
     effective_share,
+    extrapolate_amounts,
     fit_mixture,
     mixture_between_components,
     plot_ternary,
@@ -252,6 +253,34 @@ def test_plots_draw_what_they_say(fit: MixtureFit) -> None:
         plot_ternary(fit, sources=["web", "code"])
     with pytest.raises(InputError, match=r"no target 'x'"):
         plot_ternary(fit, target="x")
+
+
+# --- across scales
+
+
+def test_best_amounts_are_geometric_in_the_budget(shared: Path) -> None:
+    """AutoScale's notebook: 0.6B from 0.3B and 1.2B (before scaling to the sum)."""
+    notebook = [0.13665, 0.01714, 0.10554, 0.11268, 0.14190, 0.05573, 0.02646]
+    table = pd.read_csv(shared / "autoscale" / "ddo_optimal_quantities.csv").set_index("domain")
+    known = {0.3: table["n_opt_0.3B"].to_dict(), 1.2: table["n_opt_1.2B"].to_dict()}
+    found = np.array(list(extrapolate_amounts(known, 0.6).values()))
+    np.testing.assert_allclose(found, 0.6 * np.array(notebook) / sum(notebook), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "budget", "message"),
+    [
+        ({1: {"a": 1}}, 2, r"two budgets or more"),
+        ({1: {"a": 1}, 2: {"a": 2}}, -1, r"Budgets must be positive"),
+        ({1: {"a": 1, "b": 0}, 2: {"a": 1, "b": 1}}, 4, r"Amounts must be positive"),
+        ({1: {"a": 1, "b": 1}, 2: {"a": 1, "c": 1}}, 4, r"the amounts at 2: there is no source"),
+    ],
+)
+def test_amounts_that_tell_nothing_are_refused(
+    amounts: dict[float, dict[str, float]], budget: float, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        extrapolate_amounts(amounts, budget)
 
 
 # --- dilution

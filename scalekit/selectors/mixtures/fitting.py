@@ -46,6 +46,7 @@ def fit_mixture(
     Raises ColumnNotFoundError for a column or name that is not there, InputError for a table that
     cannot be used, FitError where a law cannot be fitted.
 
+    >>> import pandas as pd
     >>> rng = np.random.default_rng(0)
     >>> h = rng.dirichlet([1, 1], size=12)
     >>> table = pd.DataFrame(h, columns=["share_web", "share_code"])
