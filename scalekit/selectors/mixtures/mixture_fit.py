@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scalekit.selectors.mixtures.mixture_choice import MixtureChoice
 
 AVERAGE = "(weighted mean)"
+FAR = 2.0  # times the widest interval of the curve at a pilot: the law extrapolates
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,8 +63,9 @@ class MixtureFit(Result):
         """Return predicted losses of `mixtures`: a row for each mixture and target.
 
         `mixtures` has a column (or a value) for every source, by name. `ci_*` bounds the law's
-        curve (draws), `obs_*` the loss of one new run (held-out residuals at the confidence
-        level, widened to hold the curve's). The last rows are the weighted mean of the targets.
+        curve (draws), `obs_*` the loss of one new run (quantile of held-out residuals, right for
+        mixtures like the pilots). Where the curve is more than twice as uncertain as at any pilot,
+        `extrapolation` is True: go by `ci_*` there. The last rows are the weighted mean of the targets.
         Raises ColumnNotFoundError for an unknown or missing source, InputError for shares that do
         not sum to one.
         """
@@ -72,14 +74,18 @@ class MixtureFit(Result):
         centre = self._with_mean(self.trained.predict(shares, settled))[0]
         low, high = self._percentiles(self._with_mean(self.draws.predict(shares, settled)))
         reach = self._residual_quantiles()[:, None]
+        at_pilots = self.draws.predict(self.pilots.shares, self.pilots.scales)
+        inner_low, inner_high = self._percentiles(self._with_mean(at_pilots))
+        known = (inner_high - inner_low).max(axis=1)
         frames = []
         for k, name in enumerate((*self.targets, AVERAGE)):
-            obs_low = np.minimum(centre[k] - reach[k], low[k])
-            obs_high = np.maximum(centre[k] + reach[k], high[k])
+            obs_low, obs_high = centre[k] - reach[k], centre[k] + reach[k]
+            far = high[k] - low[k] > FAR * known[k]
             frames.append(pd.DataFrame({
                 "mixture": np.arange(len(shares)), "target": name, "predicted": centre[k],
                 "ci_lower": low[k], "ci_upper": high[k],
                 "obs_lower": obs_low, "obs_upper": obs_high,
+                "extrapolation": far,
             }))  # fmt: skip
         return pd.concat(frames, ignore_index=True)
 
@@ -155,9 +161,8 @@ class MixtureFit(Result):
         for k in range(whole.shape[1]):
             size = np.abs(whole[:, k])
             size = size[np.isfinite(size)]
-            rows = max(len(size) // len(whole), 1)
-            level = min(1.0, self.confidence_level * (rows + 1) / rows)
-            found.append(np.quantile(size, level) if len(size) else np.nan)
+            # fits without a fold err a little more than the whole one: no correction is needed
+            found.append(np.quantile(size, self.confidence_level) if len(size) else np.nan)
         return np.array(found)
 
     def accuracy(self) -> pd.DataFrame:
