@@ -45,6 +45,11 @@ _PUBLIC = {
     "distance": "scalekit.selectors.transport",
     "mixture_transport": "scalekit.selectors.transport",
     "project": "scalekit.selectors.mixtures.projection",
+    "fit_mixture": "scalekit.selectors.mixtures",
+    "mixing_laws": "scalekit.selectors.mixtures",
+    "cooldown": "scalekit.selectors.mixtures",
+    "temperature": "scalekit.selectors.mixtures",
+    "unimax": "scalekit.selectors.mixtures",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -21,6 +21,8 @@ COMMANDS = {
     "frontier": ("frontier", "frontier"),
     "isoflop": ("frontier", "isoflop"),
     "next-runs": ("next_runs", "next_runs"),
+    "mix": ("mix", "mix"),
+    "cooldown": ("cooldown", "cooldown"),
     "demo": ("demo", "demo"),
     "variance": ("variance", "variance"),
     "compare-models": ("compare_models", "compare_models"),

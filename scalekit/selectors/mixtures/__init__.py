@@ -1,1 +1,35 @@
-"""Mixtures of sources: what a mixture will reach, and which one to take."""
+"""Data mixtures: laws, the choice under limits, schedules. Names are resolved on first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PUBLIC = {
+    "MixtureChoice": "mixture_choice",
+    "MixtureFit": "mixture_fit",
+    "MixtureSampler": "sampling",
+    "Schedule": "schedule",
+    "choose": "choosing",
+    "cooldown": "schedules",
+    "dilution": "diluting",
+    "effective_share": "repeats",
+    "extrapolate_amounts": "across_scales",
+    "fit_mixture": "fitting",
+    "mixing_laws": "catalogue",
+    "mixture_between_components": "diluting",
+    "next_pilots": "next_runs",
+    "phases": "schedules",
+    "plot_ternary": "pictures",
+    "temperature": "schedules",
+    "unimax": "schedules",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'scalekit.selectors.mixtures' has no attribute '{name}'")
+    module = importlib.import_module(f"scalekit.selectors.mixtures.{_PUBLIC[name]}")
+    return getattr(module, name)

@@ -1,0 +1,267 @@
+"""Pilot runs: shares of sources and losses, matched by name and checked."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scalekit.columns import as_numbers
+from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.notes import Note
+from scalekit.results import Provenance, hash_frame
+
+SHARE_PREFIXES = ("share_", "share:", "share/")
+LOSS_PREFIXES = ("loss_", "loss:", "loss/")
+TOLERANCE = 0.01  # shares are often written with three decimals
+FEWEST = 4
+Table = pd.DataFrame | Mapping[str, object] | str | Path
+
+
+@dataclass(frozen=True)
+class Pilots:
+    """Checked pilot runs.
+
+    `shares` (rows, sources) sum to one; `losses` (targets, rows) has NaN where a target is
+    missing; `scales` has one array (rows,) for each scale (params, tokens), in single units.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    shares: np.ndarray
+    losses: np.ndarray
+    scales: Mapping[str, np.ndarray]
+    notes: tuple[Note, ...]
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """A number for each row; rows of one mixture share it and stay in one fold."""
+        return np.unique(self.shares.round(9), axis=0, return_inverse=True)[1].ravel()
+
+
+def read_pilots(
+    table: Table,
+    shares: str | Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
+    scales: Sequence[str] = (),
+) -> Pilots:
+    """Return a CSV file, or a table with a row for each pilot run, as checked pilots.
+
+    `shares` and `targets` name columns, or are patterns such as "share_*"; without them the
+    columns that begin with "share_" and "loss_" are taken, and their names lose the prefix.
+    Shares that miss one by up to 0.01 are rescaled, and that is told. Raises ColumnNotFoundError
+    for a column that is not there, InputError for shares that are negative, missing or do not sum
+    to one, for a target that is constant or wholly missing, and for fewer than four rows.
+
+    >>> table = {"share_web": [0.2, 0.5, 0.7, 1.0], "share_code": [0.8, 0.5, 0.3, 0.0],
+    ...          "loss_web": [3.3, 3.1, 3.0, 2.9]}
+    >>> read_pilots(table).sources
+    ('web', 'code')
+    """
+    frame, source = as_table(table, "pilots")
+    share_columns = _choose(frame, shares, SHARE_PREFIXES, "shares", source)
+    loss_columns = _choose(frame, targets, LOSS_PREFIXES, "targets", source)
+    both = set(share_columns) & set(loss_columns)
+    if both:
+        raise InputError(f"{source}: column '{min(both)}' is named both a share and a target.")
+    if len(share_columns) < 2:
+        raise InputError(
+            f"{source} has one share only ('{share_columns[0]}'); a mixture needs two sources."
+        )
+    if len(frame) < FEWEST:
+        raise InputError(
+            f"{source} has {len(frame)} pilot run(s). A law needs {FEWEST} at the least, and "
+            f"{3 * (len(share_columns) + 1)} for {len(share_columns)} sources to be trusted."
+        )
+    sources = _short(share_columns, SHARE_PREFIXES, shares is None)
+    names = _short(loss_columns, LOSS_PREFIXES, targets is None)
+    mixture, told = _check_shares(frame, share_columns, source)
+    losses, missing = _check_losses(frame, loss_columns, source)
+    notes = [*told, *missing, *_doubts(mixture, sources)]
+    used = [*share_columns, *loss_columns, *scales]
+    return Pilots(
+        sources,
+        names,
+        mixture,
+        losses,
+        {name: _check_scale(frame, name, source) for name in scales},
+        tuple(notes),
+        Provenance(source, hash_frame(frame[used].astype(str)), len(frame)),
+    )
+
+
+def as_table(table: Table, what: str) -> tuple[pd.DataFrame, str]:
+    """Return a table from a path, a mapping or a data frame, and what to call it in messages."""
+    if isinstance(table, pd.DataFrame):
+        return table, f"the table of {what}"
+    if isinstance(table, Mapping):
+        return pd.DataFrame(dict(table)), f"the table of {what}"
+    path = Path(table)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}. Give a CSV, TSV or Parquet file of {what}.")
+    if path.suffix.lower() == ".parquet":
+        return pd.read_parquet(path), path.name
+    try:
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        return pd.read_csv(path, sep=separator, encoding="utf-8-sig"), path.name
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a table of {what}: {error}.") from error
+
+
+def by_name(
+    values: Mapping[str, float], names: Sequence[str], what: str, missing: float | None = None
+) -> np.ndarray:
+    """Return `values` in the order of `names`; names are never matched by position.
+
+    Raises ColumnNotFoundError for a name that is not in `names`, and, unless `missing` says what
+    to put there, for a name that has no value.
+    """
+    unknown = [name for name in values if name not in names]
+    if unknown:
+        raise ColumnNotFoundError(
+            f"{what}: there is no source '{unknown[0]}'. {did_you_mean(str(unknown[0]), names)}"
+        )
+    absent = [name for name in names if name not in values]
+    if absent and missing is None:
+        raise ColumnNotFoundError(
+            f"{what} lacks the source '{absent[0]}' (given: {', '.join(map(str, values))}). "
+            "Give a value for every source, by name."
+        )
+    return np.array([float(values.get(name, missing or 0.0)) for name in names])
+
+
+def _choose(
+    frame: pd.DataFrame,
+    wanted: str | Sequence[str] | None,
+    prefixes: tuple[str, ...],
+    what: str,
+    source: str,
+) -> list[str]:
+    columns = [str(name) for name in frame.columns]
+    if wanted is None:
+        found = [name for name in columns if name.lower().startswith(prefixes)]
+        if not found:
+            raise ColumnNotFoundError(
+                f"{source} has no column that begins with '{prefixes[0]}'. Say which columns are "
+                f"the {what}: {what}=[...] or a pattern. There are: {', '.join(columns)}."
+            )
+        return found
+    found = []
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        hits = [name] if name in columns else fnmatch.filter(columns, name)
+        if not hits:
+            raise ColumnNotFoundError(
+                f"{source} has no column '{name}' ({what}). {did_you_mean(name, columns)}"
+            )
+        found += [hit for hit in hits if hit not in found]
+    return found
+
+
+def _short(columns: Iterable[str], prefixes: tuple[str, ...], strip: bool) -> tuple[str, ...]:
+    """Return the names without the prefix that marks the role, where all have it."""
+    columns = tuple(columns)
+    if strip or all(name.lower().startswith(prefixes) for name in columns):
+        return tuple(name[len(prefixes[0]) :] or name for name in columns)
+    return columns
+
+
+def _check_shares(
+    frame: pd.DataFrame, columns: list[str], source: str
+) -> tuple[np.ndarray, list[Note]]:
+    found = np.stack([as_numbers(frame[name], "share", source) for name in columns], axis=1)
+    for row, column in np.argwhere(~np.isfinite(found) | (found < 0))[:1]:
+        raise InputError(
+            f"{source}, data row {row + 1}: the share '{columns[column]}' is "
+            f"{found[row, column]:g}. "
+            "Shares are numbers of zero or more; write 0 for a source that was not used."
+        )
+    total = found.sum(axis=1)
+    off = np.abs(total - 1)
+    if off.max() > TOLERANCE:
+        row = int(off.argmax())
+        hint = (
+            "They look like percent: divide them by 100."
+            if np.abs(total - 100).max() <= 100 * TOLERANCE
+            else "Is a source missing from the shares?"
+        )
+        raise InputError(
+            f"{source}, data row {row + 1}: the shares sum to {total[row]:.4g}, not to 1 "
+            f"({', '.join(columns)}). {hint}"
+        )
+    notes = []
+    if off.max() > 1e-9:
+        message = f"Shares sum to {total.min():.4g} to {total.max():.4g} and are rescaled to 1."
+        notes.append(Note("shares_rescaled", "info", message))
+    return found / total[:, None], notes
+
+
+def _check_losses(
+    frame: pd.DataFrame, columns: list[str], source: str
+) -> tuple[np.ndarray, list[Note]]:
+    found = np.stack([as_numbers(frame[name], "loss", source) for name in columns])
+    notes = []
+    for name, values in zip(columns, found, strict=True):
+        present = values[np.isfinite(values)]
+        if len(present) < FEWEST:
+            raise InputError(
+                f"{source}: the target '{name}' has {len(present)} value(s) in {len(values)} "
+                f"row(s); {FEWEST} are needed. Leave this target out, or add its losses."
+            )
+        if np.ptp(present) <= 1e-12 * np.abs(present).max():
+            raise InputError(
+                f"{source}: the target '{name}' is {present[0]:g} in every row; a constant says "
+                "nothing about mixtures. Leave it out, or name another column."
+            )
+        if (present <= 0).any():
+            row = int(np.flatnonzero(values <= 0)[0])
+            raise InputError(
+                f"{source}, data row {row + 1}: the target '{name}' is {values[row]:g}. Mixing "
+                "laws are for positive losses; turn an accuracy into an error (1 - accuracy)."
+            )
+        gone = len(values) - len(present)
+        if gone:
+            message = f"The target '{name}' is missing in {gone} of {len(values)} runs: left out."
+            notes.append(Note("target_missing", "warning", message))
+    return found, notes
+
+
+def _check_scale(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
+    if name not in frame:
+        raise ColumnNotFoundError(
+            f"{source} has no column '{name}' (scale). {did_you_mean(name, frame.columns)}"
+        )
+    values = as_numbers(frame[name], name, source)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise InputError(f"{source}, data row {row + 1}: the scale '{name}' is {values[row]:g}; "
+                         "it must be positive.")  # fmt: skip
+    return values
+
+
+def _doubts(shares: np.ndarray, sources: Sequence[str]) -> Iterable[Note]:
+    distinct = len(np.unique(shares.round(9), axis=0))
+    needed = 3 * (len(sources) + 1)
+    if distinct < needed:
+        yield Note(
+            "few_pilots",
+            "warning",
+            f"{distinct} different mixtures for {len(sources)} sources; the advice is 3(m+1) = "
+            f"{needed} (Olmix). The best mixture is then uncertain: see its interval.",
+        )
+    for name, column in zip(sources, shares.T, strict=True):
+        if np.ptp(column) < 1e-9:
+            yield Note(
+                "constant_share",
+                "warning",
+                f"The share of '{name}' is {column[0]:.3g} in every pilot, so its effect cannot be "
+                "told from that of the others. Vary it, or fix it with limits.",
+            )
