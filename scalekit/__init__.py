@@ -24,6 +24,13 @@ _PUBLIC = {
     "fit": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+    # selectors: scores
+    "Recorder": "scalekit.selectors.scores",
+    "gradient_coherence": "scalekit.selectors.scores",
+    "open_scores": "scalekit.selectors.scores",
+    "read_dynamics": "scalekit.selectors.scores",
+    "score": "scalekit.selectors.scores",
+    "scores": "scalekit.selectors.scores",
 }
 
 __all__ = ["__version__", *_PUBLIC]

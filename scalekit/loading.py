@@ -14,6 +14,7 @@ KINDS = {
     "prediction": ("scalekit.fitters.prediction", "Prediction"),
     "profile": ("scalekit.fitters.profiles", "Profile"),
     "runs": ("scalekit.tables", "RunTable"),
+    "scores": ("scalekit.selectors.scores.table", "ScoreTable"),
 }
 
 

@@ -15,6 +15,8 @@ COMMANDS = {
     "predict": ("predict", "predict"),
     "laws": ("laws", "laws"),
     "demo": ("demo", "demo"),
+    "score": ("score", "score"),
+    "scores": ("scores", "scores"),
 }
 
 

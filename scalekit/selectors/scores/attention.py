@@ -36,7 +36,7 @@ def attend(
     static_k: Tensor | None = None,
     static_v: Tensor | None = None,
     average_attn_weights: bool = True,
-    is_causal: bool = False,
+    is_causal: bool = False,  # noqa: ARG001 (a hint; the mask says it)
 ) -> Any:
     """Intercept multi_head_attention_forward (sequence first: query [L, B, E])."""
     from torch.nn import functional

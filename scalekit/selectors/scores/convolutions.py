@@ -136,9 +136,7 @@ class Geometry:
         """Return the kernel gradients [B, *kernel]."""
         import torch
 
-        return torch.stack(
-            [self._gradient(x[i : i + 1], g[i : i + 1]) for i in range(len(x))]
-        )
+        return torch.stack([self._gradient(x[i : i + 1], g[i : i + 1]) for i in range(len(x))])
 
     def _gradient(self, x: Tensor, g: Tensor) -> Tensor:
         import torch
@@ -165,10 +163,16 @@ class Geometry:
         gram = (pixels @ pixels.transpose(1, 2)).view(n, tall, broad, tall, broad)
         patches = None
         for i, j in product(*map(range, self.sizes)):
-            down = slice(i * self.dilation[0],
-                         i * self.dilation[0] + (high - 1) * self.stride[0] + 1, self.stride[0])
-            right = slice(j * self.dilation[1],
-                          j * self.dilation[1] + (wide - 1) * self.stride[1] + 1, self.stride[1])
+            down = slice(
+                i * self.dilation[0],
+                i * self.dilation[0] + (high - 1) * self.stride[0] + 1,
+                self.stride[0],
+            )
+            right = slice(
+                j * self.dilation[1],
+                j * self.dilation[1] + (wide - 1) * self.stride[1] + 1,
+                self.stride[1],
+            )
             block = gram[:, down, right, down, right]
             patches = block.clone() if patches is None else patches.add_(block)
         assert patches is not None

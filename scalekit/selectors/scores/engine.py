@@ -12,6 +12,7 @@ from scalekit.errors import InputError
 from scalekit.selectors.scores.checkpoints import Checkpoint, load_state
 from scalekit.selectors.scores.inputs import (
     HeadInput,
+    as_tensor,
     call_model,
     check_mode,
     map_tensors,
@@ -106,10 +107,8 @@ class Engine:
 
     def ready(self, batch: Batch) -> tuple[Any, Tensor]:
         """Return inputs and labels of `batch` on the device."""
-        import torch
-
         inputs = to_device(batch.inputs, self._device, self._real)
-        labels = torch.as_tensor(batch.labels).to(self._device)
+        labels = as_tensor(batch.labels).to(self._device)
         if labels.is_floating_point():
             raise InputError(
                 f"Labels are real numbers ({labels.dtype}); scores are for classification, so "

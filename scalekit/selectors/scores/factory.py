@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scalekit.errors import InputError, did_you_mean
 
@@ -37,7 +37,9 @@ def load_factory(text: str) -> tuple[Module, Prepare | None]:
         spec.loader.exec_module(module)
         if not hasattr(module, function):
             known = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
-            raise InputError(f"{path} has no function '{function}'. {did_you_mean(function, known)}")
+            raise InputError(
+                f"{path} has no function '{function}'. {did_you_mean(function, known)}"
+            )
         made = getattr(module, function)()
     except InputError:
         raise
@@ -50,5 +52,3 @@ def load_factory(text: str) -> tuple[Module, Prepare | None]:
             "prepare) with prepare(columns) -> inputs."
         )
     return model, prepare
-
-

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scalekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ def take(inputs: Any, rows: slice) -> Any:
     return map_tensors(lambda values: values[rows], inputs)
 
 
+def as_tensor(values: Any) -> Tensor:
+    """Return `values` as a tensor; arrays that may not be written are copied."""
+    import torch
+
+    if isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()
+    return torch.as_tensor(values)
+
+
 def to_device(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """Return `inputs` on `device`; real numbers take `dtype`, bytes become 0 to 1.
 
@@ -35,7 +46,7 @@ def to_device(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
     import torch
 
     def move(values: Any) -> Tensor:
-        tensor = torch.as_tensor(values).to(device, non_blocking=True)
+        tensor = as_tensor(values).to(device, non_blocking=True)
         if tensor.dtype == torch.uint8 and tensor.dim() >= 3:
             return tensor.to(dtype).div_(255)
         if tensor.is_floating_point():

@@ -219,10 +219,10 @@ class OwnGradients:
         self._kept = [parameter.grad for _, parameter in self._named]
         for _, parameter in self._named:
             parameter.grad = None
-        return lambda: [name for name, p in self._named if p.grad is not None]
+        return lambda: [name for name, parameter in self._named if parameter.grad is not None]
 
     def __exit__(self, *_: object) -> None:
-        for (_, parameter), grad in zip(self._named, self._kept, strict=True):
+        for (_name, parameter), grad in zip(self._named, self._kept, strict=True):
             parameter.grad = grad
 
 

@@ -66,7 +66,9 @@ class Plan:
         if seconds is not None:
             text.append(f"      {n if n is not None else '?'} examples, about {clock(seconds)}")
         if memory is not None:
-            text.append(f"      about {memory / 2**20:,.0f} MiB beside the model at this batch size")
+            text.append(
+                f"      about {memory / 2**20:,.0f} MiB beside the model at this batch size"
+            )
         return "\n".join(text)
 
 

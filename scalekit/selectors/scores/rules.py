@@ -43,16 +43,18 @@ def rules() -> dict[Callable[..., Any], Rule]:
         Tensor.expand: expand,
     }
     for rank in (1, 2, 3):
-        rule = functools.partial(convolution, rank)
-        found[getattr(functional, f"conv{rank}d")] = rule
-        found[getattr(torch, f"conv{rank}d")] = rule
+        for home in (functional, torch):
+            found[getattr(home, f"conv{rank}d")] = functools.partial(convolution, rank)
     products = ("mul", "__mul__", "__rmul__", "mul_", "__imul__", "multiply")
     sums = ("add", "__add__", "__radd__", "add_", "__iadd__")
-    for names, rule in ((products, multiply), (sums, add), (("matmul", "__matmul__"), matmul)):
+    groups: tuple[tuple[tuple[str, ...], Rule], ...] = (
+        (products, multiply), (sums, add), (("matmul", "__matmul__"), matmul),
+    )  # fmt: skip
+    for names, rule in groups:
         for name in names:
-            for home in (torch, Tensor):
-                if hasattr(home, name):
-                    found[getattr(home, name)] = rule
+            for place in (torch, Tensor):
+                if hasattr(place, name):
+                    found[getattr(place, name)] = rule
     return found
 
 
@@ -123,9 +125,9 @@ def embedding(
     weight: Tensor,
     padding_idx: int | None = None,
     max_norm: float | None = None,
-    norm_type: float = 2.0,
+    norm_type: float = 2.0,  # noqa: ARG001
     scale_grad_by_freq: bool = False,
-    sparse: bool = False,
+    sparse: bool = False,  # noqa: ARG001
 ) -> Any:
     """Intercept an embedding; positions [T] or [1, T] are repeated for each example."""
     from torch.nn import functional
@@ -264,9 +266,7 @@ def group_norm(
     layout = tape.layout((weight, bias), input.shape)
     if layout != "first":
         return NotImplemented
-    y = functional.group_norm(
-        input, num_groups, tape.detached(weight), tape.detached(bias), eps
-    )
+    y = functional.group_norm(input, num_groups, tape.detached(weight), tape.detached(bias), eps)
     x = input.detach()
     return normalisation(
         tape, y, lambda: functional.group_norm(x, num_groups, None, None, eps),
@@ -282,7 +282,7 @@ def batch_norm(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: float = 0.1,  # noqa: ARG001
     eps: float = 1e-5,
 ) -> Any:
     """Intercept batch_norm with its running statistics."""

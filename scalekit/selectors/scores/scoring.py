@@ -113,8 +113,6 @@ def score(
     job = make_job(**options)
     if not quiet:
         print(foresee(job), file=sys.stderr)
-    else:
-        foresee(job)
     if out is None:
         return run_in_memory(job)
     store = Store.open(out, job.header, resume)
@@ -125,13 +123,30 @@ def score(
 
 
 def make_job(
-    data: Any, model: Any, scores: Sequence[str], labels: Any, ids: Any,
-    checkpoints: Sequence[Checkpoint], learning_rates: Sequence[float], reference: Any,
-    prepare: Prepare | None, label: str | None, inputs: Sequence[str] | None, id: str | None,  # noqa: A002
-    device: str, dtype: str, batch_size: int, memory_budget: int, shard_rows: int | None,
-    skip_bad: bool, check: bool, loop_params: Sequence[str], per_layer: bool, compile: bool,  # noqa: A002
-    seed: int,
-) -> Job:  # fmt: skip
+    data: Any,
+    model: Any,
+    scores: Sequence[str],
+    labels: Any = None,
+    ids: Any = None,
+    checkpoints: Sequence[Checkpoint] = (),
+    learning_rates: Sequence[float] = (),
+    reference: Any = None,
+    prepare: Prepare | None = None,
+    label: str | None = None,
+    inputs: Sequence[str] | None = None,
+    id: str | None = None,  # noqa: A002
+    device: str = "cpu",
+    dtype: str = "float32",
+    batch_size: int = 64,
+    memory_budget: int = MEMORY_BUDGET,
+    shard_rows: int | None = None,
+    skip_bad: bool = False,
+    check: bool = True,
+    loop_params: Sequence[str] = (),
+    per_layer: bool = False,
+    compile: bool = False,  # noqa: A002
+    seed: int = 0,
+) -> Job:
     """Return the run that `score` describes, its model loaded and its data opened."""
     model, made = load_factory(model) if isinstance(model, str) else (model, None)
     prepare = prepare or made
@@ -144,7 +159,7 @@ def make_job(
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1; got {batch_size}.")
     plan = compile_plan(scores, max(1, len(checkpoints)), reference is not None)
-    read = {"prepare": prepare, "label": label, "inputs": inputs, "id": id}
+    read: dict[str, Any] = {"prepare": prepare, "label": label, "inputs": inputs, "id": id}
     source = as_source(data, labels, ids, **read)
     against = source if reference is None else as_source(reference, **read)
     if plan.directed and against.n is None:

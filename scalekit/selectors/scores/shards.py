@@ -56,7 +56,7 @@ class ShardScorer:
                     raise
                 left_out |= error.found
                 continue
-            skipped = {name: reason for name, reason in left_out.values()}
+            skipped = dict(left_out.values())
             return Shard(columns, skipped)
 
     def _columns(self, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,16 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.selectors.scores.engine import Batch
-
-if TYPE_CHECKING:
-    from scalekit.selectors.scores.files import TableSource
 
 LABEL_NAMES = ("label", "labels", "y", "target")
 ID_NAMES = ("id", "example_id")
@@ -28,7 +25,11 @@ class Source(Protocol):
     """A data set: `read` gives the examples at some rows; `n` is None for a stream."""
 
     name: str
-    n: int | None
+
+    @property
+    def n(self) -> int | None:
+        """Number of examples, None for a stream."""
+        ...
 
     def read(self, rows: np.ndarray) -> Batch:
         """Return the examples at `rows` (ascending)."""
@@ -92,8 +93,7 @@ class DatasetSource:
                 items.append(self._dataset[int(row)])
             except Exception as error:
                 raise InputError(
-                    f"Reading item {row} of {self.name} failed: "
-                    f"{type(error).__name__}: {error}"
+                    f"Reading item {row} of {self.name} failed: {type(error).__name__}: {error}"
                 ) from error
         batch = collate(items, rows, self._prepare, self._label, self._id)
         return batch if self.ids is None else Batch(self.ids[rows], rows, batch.inputs,
@@ -291,13 +291,14 @@ def hash_item(item: Any) -> str:
 def as_source(
     data: Any, labels: Any = None, ids: Any = None, prepare: Prepare | None = None,
     label: str | None = None, inputs: Sequence[str] | None = None, id: str | None = None,  # noqa: A002
-) -> Source | TableSource:  # fmt: skip
+) -> Source:  # fmt: skip
     """Return `data` as a source; see `score` for what it may be."""
     from scalekit.selectors.scores.files import TableSource, array_source, file_source
 
     if hasattr(data, "read") and hasattr(data, "fingerprint"):
-        return data
-    options = {"prepare": prepare, "label": label, "id": id}
+        found: Source = data
+        return found
+    options: dict[str, Any] = {"prepare": prepare, "label": label, "id": id}
     if isinstance(data, (str, Path)):
         if labels is not None or str(data).endswith((".npy", ".npz")):
             return array_source(Path(data), labels, ids)

@@ -64,7 +64,9 @@ class Store:
         try:
             store.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"Cannot make the folder {store.folder}: {error.strerror}.") from error
+            raise OutputError(
+                f"Cannot make the folder {store.folder}: {error.strerror}."
+            ) from error
         write_text(manifest, to_json({**store.header, "complete": False}) + "\n")
         return store
 
@@ -107,11 +109,14 @@ class Store:
 
     def finish(self, n_shards: int, notes: list[dict[str, str]]) -> None:
         """Complete the manifest: shards with their rows and hashes, and the examples left out."""
-        listed, skipped = [], {}
+        listed: list[dict[str, Any]] = []
+        skipped: dict[str, str] = {}
         for k in range(n_shards):
             shard = read_shard(self.path(k), self.fingerprint)
-            rows = len(next(iter(shard.columns.values())))
-            listed.append({"file": self.path(k).name, "rows": rows, "sha256": hash_file(self.path(k))})
+            rows = len(shard.columns["id"]) if shard.columns else 0
+            listed.append(
+                {"file": self.path(k).name, "rows": rows, "sha256": hash_file(self.path(k))}
+            )
             skipped |= shard.skipped
         whole = {**self.header, "complete": True, "shards": listed, "skipped": skipped,
                  "notes": notes}  # fmt: skip

@@ -67,7 +67,9 @@ class ScoreTable(Result):
         """
         values = self._column(name).astype(float)
         if by is not None and by not in self.frame:
-            raise ColumnNotFoundError(f"There is no column '{by}'. {did_you_mean(by, self.frame)}")
+            raise ColumnNotFoundError(
+                f"There is no column '{by}'. {did_you_mean(by, map(str, self.frame))}"
+            )
         groups = self.frame[by] if by is not None else pd.Series(0, index=self.frame.index)
         grouped = values.groupby(groups)
         spread = grouped.transform("std", ddof=0)
@@ -130,7 +132,9 @@ class ScoreTable(Result):
     @classmethod
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> ScoreTable:
         """Return the table that `save` wrote."""
-        vectors = {k.removeprefix("vector:"): v for k, v in arrays.items() if k.startswith("vector:")}
+        vectors = {
+            k.removeprefix("vector:"): v for k, v in arrays.items() if k.startswith("vector:")
+        }
         return cls(
             frame=pd.DataFrame({name: arrays[name] for name in values["columns"]}),
             vectors=vectors,
@@ -204,8 +208,8 @@ def table_of(
     about = {k: v for k, v in run.items() if k not in ("shards", "skipped", "notes", "complete")}
     if left_out:
         some = ", ".join(f"{name} ({reason[:60]})" for name, reason in list(left_out.items())[:3])
-        notes += (Note("skipped", "warning",
-                       f"{len(left_out)} examples could not be scored and are left out: {some}."),)  # fmt: skip
+        message = f"{len(left_out)} examples could not be scored and are left out: {some}."
+        notes += (Note("skipped", "warning", message),)
     return ScoreTable(
         frame=pd.DataFrame(flat),
         vectors={name: values for name, values in columns.items() if values.ndim > 1},

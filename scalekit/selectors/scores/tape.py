@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalekit.errors import InputError
 from scalekit.selectors.scores.rules import rules
-from scalekit.selectors.scores.uses import Part, Projector, Use, combined_norm2
+from scalekit.selectors.scores.uses import Part, Projector, Use, combined_norm2, combined_sketch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -170,11 +170,11 @@ class Tape:
         import torch
 
         rule = rules().get(func)
-        if rule is not None and torch.is_grad_enabled():
-            if any(self.owns(value) for value in (*args, *kwargs.values())):
-                y = rule(self, *args, **kwargs)
-                if y is not NotImplemented:
-                    return y
+        used = rule is not None and torch.is_grad_enabled()
+        if used and any(self.owns(value) for value in (*args, *kwargs.values())):
+            y = rule(self, *args, **kwargs)  # type: ignore[misc]
+            if y is not NotImplemented:
+                return y
         return func(*args, **kwargs)
 
     def _count(self, uses: list[Use], found: Collected) -> None:
@@ -185,9 +185,10 @@ class Tape:
             for key, direction in self.directions.items():
                 dot = use.dot(direction[name])
                 found.dots[key] = found.dots[key] + dot if key in found.dots else dot
-            if self.projector is not None:
-                sketch = use.sketch(self.projector)
-                found.sketch = sketch if found.sketch is None else found.sketch + sketch
+        if self.projector is not None:
+            sketch = combined_sketch(uses, self.projector)
+            found.sketch = sketch if found.sketch is None else found.sketch + sketch
+        for use in uses:
             use.grad = None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Hashable
+from math import prod
 from typing import TYPE_CHECKING
 
 from scalekit.selectors.scores.convolutions import Geometry, precise, squares
@@ -67,9 +68,7 @@ class Use:
 class MatrixUse(Use):
     """y = a W^T with a [B, T, d], W [p, d] (or [d, p], `transposed`): gradient sum_t g_t a_t^T."""
 
-    def __init__(
-        self, name: str, a: Tensor, transposed: bool = False, part: Part = None
-    ) -> None:
+    def __init__(self, name: str, a: Tensor, transposed: bool = False, part: Part = None) -> None:
         super().__init__(name, part)
         self.a, self.transposed = a, transposed
 
@@ -104,9 +103,13 @@ class MatrixUse(Use):
         return precise(moved * g).flatten(1).sum(1)
 
     def sketch(self, projector: Projector) -> Tensor:
-        """Return (g P)^T (a Q), whose products estimate those of the gradients without bias."""
-        a, g = self._pair()
-        return projector.outer(f"{self.name}/{self.part}", precise(a), precise(g))
+        """Return P^T W' Q of the gradient W', whose products estimate those of the gradients."""
+        a, g = map(precise, self._pair())
+        rows, columns = (a, g) if self.transposed else (g, a)
+        key = f"{self.name}/{self.part}"
+        left = rows @ projector.signs(key + "/rows", rows.shape[2], g.device).to(g.dtype)
+        right = columns @ projector.signs(key + "/columns", columns.shape[2], g.device).to(g.dtype)
+        return outer(left, right)
 
 
 class RowsUse(Use):
@@ -151,9 +154,10 @@ class RowsUse(Use):
 
     def sketch(self, projector: Projector) -> Tensor:
         """Return the sketch of a matrix use whose inputs are one-hot."""
-        key = f"{self.name}/{self.part}"
-        codes = projector.signs(key + "/in", self.n_rows, self.g.device)[self.ids]
-        return projector.outer_coded(key, codes, precise(self.rows()))
+        key, g = f"{self.name}/{self.part}", precise(self.rows())
+        left = projector.signs(key + "/rows", self.n_rows, g.device)[self.ids].to(g.dtype)
+        right = g @ projector.signs(key + "/columns", g.shape[2], g.device).to(g.dtype)
+        return outer(left, right)
 
 
 class ConvolutionUse(Use):
@@ -184,24 +188,22 @@ class ConvolutionUse(Use):
 
     def sketch(self, projector: Projector) -> Tensor:
         """Return the sketch of a matrix use whose inputs are patches."""
-        import torch
-
         if self.geometry.groups != 1:
             return super().sketch(projector)
         x, g = self._pair()
         shape, key = self.geometry.kernel, f"{self.name}/{self.part}"
-        size = int(torch.tensor(shape[1:]).prod())
-        codes = projector.signs(key + "/in", size, g.device).T.reshape(-1, *shape[1:])
-        a = self.geometry.forward(x, codes.to(x.dtype)).flatten(2).transpose(1, 2)
-        return projector.outer_coded(key, precise(a), precise(g).flatten(2).transpose(1, 2))
+        codes = projector.signs(key + "/columns", prod(shape[1:]), g.device).T
+        filters = codes.reshape(-1, *shape[1:]).to(x.dtype)
+        right = precise(self.geometry.forward(x, filters)).flatten(2).transpose(1, 2)
+        flat = precise(g).flatten(2).transpose(1, 2)
+        left = flat @ projector.signs(key + "/rows", shape[0], g.device).to(flat.dtype)
+        return outer(left, right)
 
 
 class DenseUse(Use):
     """A small parameter (bias, scale, position): `gradient(g)` gives [B, *shape] at once."""
 
-    def __init__(
-        self, name: str, gradient: Callable[[Tensor], Tensor], part: Part = None
-    ) -> None:
+    def __init__(self, name: str, gradient: Callable[[Tensor], Tensor], part: Part = None) -> None:
         super().__init__(name, part)
         self._gradient = gradient
 
@@ -227,16 +229,6 @@ class Projector:
             self._codes[known] = ((2 * bits - 1).float() / self.width**0.5).to(device)
         return self._codes[known]
 
-    def outer(self, key: str, a: Tensor, g: Tensor) -> Tensor:
-        """Return sum_t (P g_t)(Q a_t)^T, flat [B, width**2]."""
-        codes = self.signs(key + "/in", a.shape[2], a.device).to(a.dtype)
-        return self.outer_coded(key, a @ codes, g)
-
-    def outer_coded(self, key: str, coded: Tensor, g: Tensor) -> Tensor:
-        """Return the same, from inputs that are coded already [B, T, width]."""
-        codes = self.signs(key + "/out", g.shape[2], g.device).to(g.dtype)
-        return ((g @ codes).transpose(1, 2) @ coded.to(g.dtype)).flatten(1)
-
     def scatter(self, key: str, values: Tensor) -> Tensor:
         """Return the count sketch of `values` [B, P]: each entry, signed, into one bin."""
         import torch
@@ -257,6 +249,24 @@ class Projector:
         import torch
 
         return torch.Generator().manual_seed(zlib.crc32(f"{self.seed}/{key}".encode()))
+
+
+def combined_sketch(uses: list[Use], projector: Projector) -> Tensor:
+    """Return the sketch of the summed gradient of several uses of one parameter.
+
+    Uses as a matrix and as a table share their codes; where others are among them, all are
+    sketched entry by entry, so that their codes agree.
+    """
+    from functools import reduce
+
+    alike = len(uses) == 1 or all(isinstance(use, (MatrixUse, RowsUse)) for use in uses)
+    sketches = (use.sketch(projector) if alike else Use.sketch(use, projector) for use in uses)
+    return reduce(lambda left, right: left + right, sketches)
+
+
+def outer(left: Tensor, right: Tensor) -> Tensor:
+    """Return sum_t left_t right_t^T, flat [B, width**2]."""
+    return (left.transpose(1, 2) @ right).flatten(1)
 
 
 def gram_product(a1: Tensor, a2: Tensor, g1: Tensor, g2: Tensor) -> Tensor:
