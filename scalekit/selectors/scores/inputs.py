@@ -58,14 +58,15 @@ def to_device(inputs: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 def call_model(model: Module, inputs: Any) -> Tensor:
     """Return the logits of `model` on `inputs` (a dictionary is given as keyword arguments)."""
+    if isinstance(inputs, Mapping):
+        return logits_of(model(**inputs))
+    return logits_of(model(*inputs) if isinstance(inputs, tuple) else model(inputs))
+
+
+def logits_of(found: Any) -> Tensor:
+    """Return the logits in what a model returned."""
     import torch
 
-    if isinstance(inputs, Mapping):
-        found = model(**inputs)
-    elif isinstance(inputs, tuple):
-        found = model(*inputs)
-    else:
-        found = model(inputs)
     if isinstance(found, torch.Tensor):
         return found
     for name in ("logits", "scores"):

@@ -122,4 +122,4 @@ def check_range(labels: Tensor, n_classes: int) -> None:
 
 def check_finite(logits: Tensor) -> Tensor:
     """Return the positions in the batch whose logits are not finite."""
-    return (~logits.detach().isfinite().flatten(1).all(1)).nonzero()[:, 0]
+    return (~logits.detach().isfinite().reshape(len(logits), -1).all(1)).nonzero()[:, 0]

@@ -138,11 +138,12 @@ class StreamSource:
         batch = collate([items[row - first] for row in rows], rows, self._prepare, self._label,
                         self._id)  # fmt: skip
         if self._next > self._furthest:
+            unique_ids(batch.ids, len(batch))
+            again = [value for value in batch.ids.tolist() if value in self._seen]
+            if again:
+                raise not_unique(again[:5], len(again))
+            self._seen.update(batch.ids.tolist())
             self._furthest = self._next
-            for value in batch.ids.tolist():
-                if value in self._seen:
-                    raise not_unique([value])
-                self._seen.add(value)
         return batch
 
     def fingerprint(self) -> str:
