@@ -271,7 +271,7 @@ def test_per_layer_norms_add_up() -> None:
     frame = sk.score(points(), model=linear(), scores=["grand"], per_layer=True).frame
     parts = frame[[name for name in frame if name.startswith("grand:")]]
     assert parts.shape[1] == 4
-    np.testing.assert_allclose((parts**2).sum(1), frame["grand"] ** 2, rtol=1e-5)
+    np.testing.assert_allclose((parts**2).sum(axis=1), frame["grand"] ** 2, rtol=1e-5)
 
 
 # the plan
@@ -433,7 +433,7 @@ def test_nan_logits_name_the_example_and_can_be_skipped() -> None:
     x, y = points()
     x = x.copy()
     x[5] = np.nan
-    with pytest.raises(InputError, match="id 5 .*NaN or infinite logits"):
+    with pytest.raises(InputError, match=r"id 5 .*NaN or infinite logits"):
         sk.score((x, y), model=linear(), scores=["grand"])
     table = sk.score((x, y), model=linear(), scores=["grand"], skip_bad=True)
     assert len(table) == 29
@@ -443,7 +443,7 @@ def test_nan_logits_name_the_example_and_can_be_skipped() -> None:
 
 
 def test_an_item_that_raises_is_named_and_can_be_skipped() -> None:
-    with pytest.raises(InputError, match="id 3 .*truncated image"):
+    with pytest.raises(InputError, match=r"id 3 .*truncated image"):
         sk.score(Items(broken=3), model=linear(), scores=["grand"])
     table = sk.score(Items(broken=3), model=linear(), scores=["grand"], skip_bad=True, batch_size=4)
     assert table.frame["id"].tolist() == [i for i in range(30) if i != 3]
@@ -492,7 +492,7 @@ def test_ids_that_are_not_unique_are_named(data: str) -> None:
 
     x, y = points()
     given: dict[str, Any] = {"arrays": (x, y), "table": frame, "stream": Twice()}
-    with pytest.raises(InputError, match="not unique.*n4"):
+    with pytest.raises(InputError, match=r"not unique.*n4"):
         sk.score(given[data], model=linear(), scores=["el2n"],
                  ids=frame["id"].to_numpy() if data == "arrays" else None)  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -96,7 +97,7 @@ def gradient_coherence(
     one_pass = GradientPass(model, dtype=dtype)
     edges = np.linspace(0, n, blocks + 1).astype(int)
     sums, squares, sizes = [], [], []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         norms: dict[str, float] = {}
         for batch in batches(source, first, last, batch_size):
             inputs, targets = engine.ready(batch)

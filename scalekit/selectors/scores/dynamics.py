@@ -50,8 +50,8 @@ class Dynamics(Result):
             seen = grouped.size()
             error = grouped.std(ddof=1).div(np.sqrt(seen), axis=0)
             mean = mean.join(error.add_suffix("_se"))
-            notes += (Note("runs", "info",
-                           f"Means over {len(runs)} runs; `_se` is their standard error."),)  # fmt: skip
+            message = f"Means over {len(runs)} runs; `_se` is their standard error."
+            notes += (Note("runs", "info", message),)
         return ScoreTable(frame=mean.rename_axis("id").reset_index(), notes=notes,
                           provenance=self.provenance)  # fmt: skip
 
@@ -61,11 +61,11 @@ class Dynamics(Result):
         Presentations are counted for each example, so that epochs in any order line up.
         """
         frame = self.frame if run is None else self.frame[self.frame["run"] == run]
-        if frame["run"].nunique() > 1:
+        if len(frame["run"].unique()) > 1:
             raise InputError("There are several runs; say which with run=.")
         ordered = frame.sort_values("step", kind="stable")
         turn = ordered.groupby("id").cumcount()
-        return ordered.assign(turn=turn).pivot(index="turn", columns="id", values=column)
+        return ordered.set_index([turn.rename("turn"), "id"])[column].unstack("id")  # noqa: PD010
 
     def summary(self) -> str:
         """Return what was recorded as text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def ensemble_difficulty(predictions: np.ndarray, labels: np.ndarray) -> dict[str
     ordered = np.sort(votes, axis=0)
     same = np.ones(votes.shape[1], int)
     run = np.ones(votes.shape[1], int)
-    for before, after in zip(ordered[:-1], ordered[1:], strict=True):
+    for before, after in pairwise(ordered):
         run = np.where(before == after, run + 1, 1)
         same = np.maximum(same, run)
     return {

@@ -102,6 +102,9 @@ class GradientPass:
             for i, objective in enumerate(self.objectives):
                 value = objective(Predictions(logits, labels), draws).sum()
                 last = i == len(self.objectives) - 1
+                if not value.requires_grad:  # every parameter is left to the loop
+                    found[objective.name] = Collected()
+                    continue
                 found[objective.name] = self._tape.backward(value, retain_graph=not last)
             missed = leaked()
         if missed:

@@ -166,6 +166,7 @@ def make_job(
         raise InputError("A mean gradient needs a data set with a length, not a stream.")
     if compile:
         model = compiled(model, plan)
+    weights = type(model).__name__ if checkpoints else hash_state(model.state_dict())
     rows = shard_rows or (SHARD_ROWS_WITH_INPUTS if plan.wants_inputs else SHARD_ROWS)
     engine = Engine(
         model, plan, checkpoints, learning_rates, device, dtype, seed,
@@ -175,7 +176,7 @@ def make_job(
     scorer = ShardScorer(engine, source, batch_size, skip_bad)
     header = header_of(
         scores=list(plan.columns), source=source.name, n_rows=source.n, data=source.fingerprint(),
-        model=hash_state(model.state_dict()) if not checkpoints else type(model).__name__,
+        model=weights,
         checkpoints=[hash_state(read_state(c)) for c in checkpoints],
         learning_rates=learning_rates, dtype=dtype, seed=seed, shard_rows=rows,
         reference=None if reference is None else against.fingerprint(),
