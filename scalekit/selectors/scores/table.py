@@ -100,7 +100,7 @@ class ScoreTable(Result):
 
     def summary(self) -> str:
         """Return the scores' distributions as text."""
-        cut = self.frame[self.scores].quantile([0, 0.25, 0.5, 0.75, 1]).T
+        cut = self.frame[self.scores].quantile([0, 0.25, 0.5, 0.75, 1], interpolation="nearest").T
         cut.columns = ["min", "25%", "median", "75%", "max"]
         cut.insert(0, "large is", [self.direction(name) for name in self.scores])
         head = f"{len(self):,} examples, {len(self.scores)} scores"
@@ -112,7 +112,7 @@ class ScoreTable(Result):
 
     def payload(self) -> dict[str, Any]:
         """Return the run, the directions and the quartiles of each score."""
-        quartiles = self.frame[self.scores].quantile([0.25, 0.5, 0.75])
+        quartiles = self.frame[self.scores].quantile([0.25, 0.5, 0.75], interpolation="nearest")
         return {
             "n_examples": len(self),
             "run": dict(self.run),
