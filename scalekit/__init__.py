@@ -50,6 +50,13 @@ _PUBLIC = {
     "cooldown": "scalekit.selectors.mixtures",
     "temperature": "scalekit.selectors.mixtures",
     "unimax": "scalekit.selectors.mixtures",
+    # selectors: scores
+    "Recorder": "scalekit.selectors.scores",
+    "gradient_coherence": "scalekit.selectors.scores",
+    "open_scores": "scalekit.selectors.scores",
+    "read_dynamics": "scalekit.selectors.scores",
+    "score": "scalekit.selectors.scores",
+    "scores": "scalekit.selectors.scores",
 }
 
 __all__ = ["__version__", *_PUBLIC]

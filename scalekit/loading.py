@@ -37,6 +37,7 @@ KINDS = {
     "closest_mixture": ("scalekit.selectors.transport.closest", "ClosestMixture"),
     "projection": ("scalekit.selectors.mixtures.projection", "Projection"),
     "projected_mixture": ("scalekit.selectors.mixtures.projecting.choice", "ProjectedMixture"),
+    "scores": ("scalekit.selectors.scores.table", "ScoreTable"),
 }
 
 

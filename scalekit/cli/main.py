@@ -31,6 +31,8 @@ COMMANDS = {
     "distance": ("distance", "distance"),
     "transport": ("transport", "transport"),
     "project": ("project", "project"),
+    "score": ("score", "score"),
+    "scores": ("scores", "scores"),
 }
 
 

@@ -1,0 +1,73 @@
+"""Weights of a model: read without running anything, hashed, loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scalekit.errors import InputError
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+Checkpoint = str | Path | Mapping[str, Any]
+
+
+def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Return the state dict of `checkpoint`: a mapping, a .safetensors file or torch weights.
+
+    A pickle that holds anything but weights is never loaded: raises InputError.
+    """
+    if isinstance(checkpoint, Mapping):
+        return checkpoint
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}. Give a file of weights.")
+    if path.suffix == ".safetensors":
+        from scalekit.errors import require
+
+        load_file = require("safetensors.torch", "selectors", "Reading .safetensors").load_file
+        return dict(load_file(str(path)))
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            f"{path} is not a file of weights that can be read without running code: "
+            f"{str(error).splitlines()[0][:150]} A pickle can run anything when it is loaded, so "
+            "it was not. Save weights with torch.save(model.state_dict(), path) or safetensors."
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):  # Lightning and hand-made checkpoints
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            return dict(state[key])
+    if not isinstance(state, Mapping):
+        raise InputError(f"{path} holds a {type(state).__name__}, not a state dict of weights.")
+    return state
+
+
+def load_state(model: Module, checkpoint: Checkpoint) -> None:
+    """Load `checkpoint` into the model; every name and shape must fit."""
+    try:
+        model.load_state_dict(dict(read_state(checkpoint)))
+    except RuntimeError as error:
+        where = "The state dict" if isinstance(checkpoint, Mapping) else f"Checkpoint {checkpoint}"
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{where} does not fit the model: {reason}") from error
+
+
+def hash_state(state: Mapping[str, Any]) -> str:
+    """Return a short hash of the names, shapes, types and values of a state dict."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, value in state.items():
+        digest.update(name.encode())
+        if isinstance(value, torch.Tensor):
+            whole = value.detach().cpu().contiguous()
+            digest.update(f"{tuple(whole.shape)}{whole.dtype}".encode())
+            if whole.numel():
+                digest.update(whole.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,185 @@
+"""Per-example kernel gradients of convolutions, by the ways that pay at different shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LARGEST_MAP = 400  # input positions up to which Gram matrices of the map are worth trying
+
+
+def precise(values: Tensor) -> Tensor:
+    """Return `values` in at least float32: sums of squares are never taken in half precision."""
+    return values if values.element_size() >= 4 else values.float()
+
+
+def squares(values: Tensor) -> Tensor:
+    """Return the squared norm of each example [B]."""
+    flat = precise(values).flatten(1)
+    return (flat * flat).sum(1)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A convolution's shape: kernel [p, d / groups, *sizes], stride, padding, dilation, groups."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The kernel's extents."""
+        return self.kernel[2:]
+
+    def forward(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the convolution of x with `kernel`, which may have other output channels."""
+        from torch.nn import functional
+
+        convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[len(self.sizes) - 1]
+        return convolve(x, kernel, bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def rules(self, x: Tensor, g: Tensor) -> dict[str, Callable[[], Tensor]]:
+        """Return the ways to the squared norm that fit this shape, by name."""
+        rules = {"shift": lambda: self.by_shifts(x, g)}
+        if len(self.sizes) == 2 and self.groups == 1 and self.sizes[1] > 1:
+            rules["rows"] = lambda: self.by_rows(x, g)
+        if not self.is_depthwise:
+            rules["loop"] = lambda: self.by_loop(x, g)
+        if self.groups == 1 and prod(x.shape[2:]) <= LARGEST_MAP and len(self.sizes) == 2:
+            rules["gram"] = lambda: self.by_gram(x, g)
+        return rules
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each input channel has its own kernels."""
+        return self.groups > 1 and self.kernel[1] == 1
+
+    def padded_last(self, x: Tensor) -> Tensor:
+        """Return x padded, channels last, contiguous."""
+        from torch.nn.functional import pad
+
+        around = [size for pair in reversed(self.padding) for size in (pair, pair)]
+        padded = pad(x, around) if any(around) else x
+        return padded.movedim(1, -1).contiguous()
+
+    def view(self, last: Tensor, offset: tuple[int, ...], out: tuple[int, ...]) -> Tensor:
+        """Return the inputs that kernel position `offset` meets [B, *out, d]."""
+        index = [slice(None)]
+        for at, dilation, stride, size in zip(offset, self.dilation, self.stride, out, strict=True):
+            first = at * dilation
+            index.append(slice(first, first + (size - 1) * stride + 1, stride))
+        return last[tuple(index)]
+
+    def shifts(self, x: Tensor, g: Tensor) -> list[Tensor]:
+        """Return the kernel gradients one kernel position at a time [B, groups, p/G, d/G]."""
+        n, out = len(x), tuple(g.shape[2:])
+        last = self.padded_last(x)
+        grouped = g.reshape(n, self.groups, -1, prod(out))
+        found = []
+        for offset in product(*map(range, self.sizes)):
+            seen = self.view(last, offset, out).reshape(n, prod(out), self.groups, -1)
+            if self.is_depthwise and grouped.shape[2] == 1:
+                by_channel = grouped[:, :, 0].transpose(1, 2) * seen[..., 0]
+                found.append(by_channel.sum(1)[:, :, None, None])
+            else:
+                found.append(grouped @ seen.transpose(1, 2))
+        return found
+
+    def by_shifts(self, x: Tensor, g: Tensor) -> Tensor:
+        """Squared norm by one batched product for each kernel position; nothing is unfolded."""
+        total = None
+        for part in self.shifts(x, g):
+            total = squares(part) if total is None else total + squares(part)
+        assert total is not None
+        return total
+
+    def by_rows(self, x: Tensor, g: Tensor) -> Tensor:
+        """Squared norm by one batched product for each row of the kernel (2-D, one group).
+
+        Channels last, the inputs that a row of the kernel meets lie side by side in memory.
+        """
+        n, (high, wide) = len(x), g.shape[2:]
+        last = self.padded_last(x)
+        channels = last.shape[3]
+        grad = g.reshape(n, g.shape[1], -1)
+        total = None
+        step = last.stride()
+        for row in range(self.sizes[0]):
+            window = last.as_strided(
+                (n, high, wide, self.sizes[1], channels),
+                (step[0], step[1] * self.stride[0], step[2] * self.stride[1],
+                 step[2] * self.dilation[1], 1),
+                last.storage_offset() + row * self.dilation[0] * step[1],
+            )  # fmt: skip
+            part = grad @ window.reshape(n, high * wide, -1)
+            total = squares(part) if total is None else total + squares(part)
+        assert total is not None
+        return total
+
+    def by_loop(self, x: Tensor, g: Tensor) -> Tensor:
+        """Squared norm by the library's weight-gradient kernel, one example after the other."""
+        import torch
+
+        parts = (self._gradient(x[i : i + 1], g[i : i + 1]) for i in range(len(x)))
+        return torch.cat([squares(part[None]) for part in parts])
+
+    def gradients(self, x: Tensor, g: Tensor) -> Tensor:
+        """Return the kernel gradients [B, *kernel]."""
+        import torch
+
+        return torch.stack([self._gradient(x[i : i + 1], g[i : i + 1]) for i in range(len(x))])
+
+    def _gradient(self, x: Tensor, g: Tensor) -> Tensor:
+        import torch
+
+        none = [0] * len(self.sizes)
+        return torch.ops.aten.convolution_backward(
+            g, x, x.new_empty(self.kernel), None, self.stride, self.padding, self.dilation,
+            False, none, self.groups, [False, True, False],
+        )[1]  # fmt: skip
+
+    def by_gram(self, x: Tensor, g: Tensor) -> Tensor:
+        """Squared norm by Gram matrices of the map (2-D, one group, small maps).
+
+        The Gram matrix of the patches is the sum, over kernel positions, of shifted blocks of the
+        Gram matrix of the pixels: no patch is formed.
+        """
+        n, (high, wide) = len(x), g.shape[2:]
+        last = self.padded_last(x)
+        if prod(self.sizes) == 1:
+            seen = self.view(last, (0, 0), (high, wide)).flatten(1, 2)
+            return weighted_sum(seen @ seen.transpose(1, 2), g)
+        tall, broad = last.shape[1:3]
+        pixels = last.flatten(1, 2)
+        gram = (pixels @ pixels.transpose(1, 2)).view(n, tall, broad, tall, broad)
+        patches = None
+        for i, j in product(*map(range, self.sizes)):
+            down = slice(
+                i * self.dilation[0],
+                i * self.dilation[0] + (high - 1) * self.stride[0] + 1,
+                self.stride[0],
+            )
+            right = slice(
+                j * self.dilation[1],
+                j * self.dilation[1] + (wide - 1) * self.stride[1] + 1,
+                self.stride[1],
+            )
+            block = gram[:, down, right, down, right]
+            patches = block.clone() if patches is None else patches.add_(block)
+        assert patches is not None
+        return weighted_sum(patches.reshape(n, high * wide, -1), g)
+
+
+def weighted_sum(gram: Tensor, g: Tensor) -> Tensor:
+    """Return the sum over pairs of positions of `gram` times the products of g [B]."""
+    flat = g.flatten(2)
+    return precise(gram * (flat.transpose(1, 2) @ flat)).sum((1, 2))

@@ -1,0 +1,323 @@
+"""Examples to score: arrays, torch and Hugging Face datasets, streams; each row has a stable id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import InputError
+from scalekit.selectors.scores.engine import Batch
+
+LABEL_NAMES = ("label", "labels", "y", "target")
+ID_NAMES = ("id", "example_id")
+WHOLE_HASH = 2**28  # bytes up to which data are hashed whole; above, 64 blocks of 1 MiB
+
+Prepare = Callable[[Mapping[str, np.ndarray]], Any]
+
+
+class Source(Protocol):
+    """A data set: `read` gives the examples at some rows; `n` is None for a stream."""
+
+    name: str
+
+    @property
+    def n(self) -> int | None:
+        """Number of examples, None for a stream."""
+        ...
+
+    def read(self, rows: np.ndarray) -> Batch:
+        """Return the examples at `rows` (ascending)."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hash of the content."""
+        ...
+
+
+class ArraySource:
+    """Arrays (memory-mapped ones are read in slices): inputs [N, ...] or a dict of them."""
+
+    name = "arrays"
+
+    def __init__(self, inputs: Any, labels: Any, ids: Any = None) -> None:
+        self._inputs = inputs if isinstance(inputs, Mapping) else {"": inputs}
+        self._labels = host(labels)
+        sizes = {key or "inputs": len(value) for key, value in self._inputs.items()}
+        sizes["labels"] = len(self._labels)
+        if len(set(sizes.values())) != 1:
+            raise InputError(f"Inputs and labels differ in length: {sizes}. Give one row each.")
+        self.n: int = len(self._labels)
+        self.ids = np.arange(self.n) if ids is None else unique_ids(ids, self.n)
+
+    def read(self, rows: np.ndarray) -> Batch:
+        """Return the examples at `rows`."""
+        picked = {key: host(pick(value, rows)) for key, value in self._inputs.items()}
+        inputs = picked[""] if list(picked) == [""] else picked
+        return Batch(self.ids[rows], rows, inputs, pick(self._labels, rows))
+
+    def fingerprint(self) -> str:
+        """Return a hash of the arrays."""
+        digest = hashlib.sha256(hash_array(self._labels).encode())
+        for key, value in self._inputs.items():
+            digest.update(f"{key}{hash_array(host(value))}".encode())
+        digest.update(hash_array(self.ids).encode())
+        return digest.hexdigest()[:16]
+
+
+class DatasetSource:
+    """A torch or Hugging Face dataset with `len` and `[i]`: items are (x, y) or dictionaries."""
+
+    def __init__(self, dataset: Any, prepare: Prepare | None = None,
+                 label: str | None = None, id: str | None = None) -> None:  # noqa: A002 # fmt: skip
+        self.name = type(dataset).__name__
+        self._dataset, self._prepare, self._label, self._id = dataset, prepare, label, id
+        self.n: int = len(dataset)
+        self.ids: np.ndarray | None = None
+        names = getattr(dataset, "column_names", None)
+        column = id or next((name for name in ID_NAMES if name in (names or ())), None)
+        if column and names and column in names:
+            self._id = column
+            self.ids = unique_ids(np.asarray(dataset[column]), self.n)
+
+    def read(self, rows: np.ndarray) -> Batch:
+        """Return the examples at `rows`."""
+        items = []
+        for row in rows:
+            try:
+                items.append(self._dataset[int(row)])
+            except Exception as error:
+                raise InputError(
+                    f"Reading item {row} of {self.name} failed: {type(error).__name__}: {error}"
+                ) from error
+        batch = collate(items, rows, self._prepare, self._label, self._id)
+        return batch if self.ids is None else Batch(self.ids[rows], rows, batch.inputs,
+                                                    batch.labels)  # fmt: skip
+
+    def fingerprint(self) -> str:
+        """Return a hash of the length and of up to 16 items."""
+        known = getattr(self._dataset, "_fingerprint", None)  # Hugging Face's own
+        if isinstance(known, str):
+            return known
+        digest = hashlib.sha256(f"{self.name}{self.n}".encode())
+        for row in np.unique(np.linspace(0, max(self.n - 1, 0), 16).astype(int)):
+            try:
+                digest.update(hash_item(self._dataset[int(row)]).encode())
+            except Exception:  # an item that cannot be read is told when it is scored
+                digest.update(b"unreadable")
+        return digest.hexdigest()[:16]
+
+
+class StreamSource:
+    """An iterable of items (Hugging Face streaming): read in order, once a checkpoint."""
+
+    n = None
+
+    def __init__(self, stream: Iterable[Any], prepare: Prepare | None = None,
+                 label: str | None = None, id: str | None = None) -> None:  # noqa: A002 # fmt: skip
+        self.name = type(stream).__name__
+        self._stream, self._prepare, self._label, self._id = stream, prepare, label, id
+        self._next, self._iterator = 0, iter(())
+        self._seen: set[Any] = set()
+        self._furthest = 0
+
+    def read(self, rows: np.ndarray) -> Batch:
+        """Return the examples at `rows`, fewer at the end of the stream."""
+        first = int(rows[0]) if len(rows) else 0
+        if first < self._next or self._next == 0:
+            self._iterator, self._next = iter(self._stream), 0
+        span = islice(self._iterator, first - self._next, int(rows[-1]) + 1 - self._next)
+        items = list(span)
+        self._next = first + len(items)
+        rows = rows[rows < self._next]
+        batch = collate([items[row - first] for row in rows], rows, self._prepare, self._label,
+                        self._id)  # fmt: skip
+        if self._next > self._furthest:
+            unique_ids(batch.ids, len(batch))
+            again = [value for value in batch.ids.tolist() if value in self._seen]
+            if again:
+                raise not_unique(again[:5], len(again))
+            self._seen.update(batch.ids.tolist())
+            self._furthest = self._next
+        return batch
+
+    def fingerprint(self) -> str:
+        """Return a hash of the first 16 items; a stream cannot be hashed whole."""
+        digest = hashlib.sha256(self.name.encode())
+        for item in islice(iter(self._stream), 16):
+            digest.update(hash_item(item).encode())
+        return digest.hexdigest()[:16]
+
+
+def collate(
+    items: Sequence[Any], rows: np.ndarray, prepare: Prepare | None,
+    label: str | None, id: str | None,  # noqa: A002
+) -> Batch:  # fmt: skip
+    """Return items (x, y) or dictionaries as one batch."""
+    if not items:
+        return Batch(np.arange(0), rows, np.zeros((0, 1)), np.zeros(0, int))
+    if isinstance(items[0], Mapping):
+        columns = {key: stack([item[key] for item in items]) for key in items[0]}
+        return from_columns(columns, rows, prepare, label, id)
+    if isinstance(items[0], (tuple, list)) and len(items[0]) == 2:
+        labels = stack([item[1] for item in items])
+        return Batch(rows.copy(), rows, stack([item[0] for item in items]), labels)
+    raise InputError(
+        f"Items of the data set are of type {type(items[0]).__name__}; expected (input, label) "
+        "pairs or dictionaries."
+    )
+
+
+def from_columns(
+    columns: Mapping[str, np.ndarray], rows: np.ndarray, prepare: Prepare | None,
+    label: str | None, id: str | None,  # noqa: A002
+) -> Batch:  # fmt: skip
+    """Return columns as one batch: label and id are told by name, the rest are inputs.
+
+    `prepare` turns the columns into what the model takes (say, token ids from text); it returns
+    the inputs, or (inputs, labels).
+    """
+    label = label or next((name for name in LABEL_NAMES if name in columns), None)
+    id = id or next((name for name in ID_NAMES if name in columns), None)  # noqa: A001
+    ids = columns[id] if id else rows.copy()
+    if prepare is not None:
+        made = prepare(columns)
+        if isinstance(made, tuple) and len(made) == 2:
+            return Batch(ids, rows, *made)
+        return Batch(ids, rows, made, label_column(columns, label))
+    inputs = {key: value for key, value in columns.items() if key not in (label, id)}
+    return Batch(ids, rows, plain_inputs(inputs), label_column(columns, label))
+
+
+def label_column(columns: Mapping[str, np.ndarray], label: str | None) -> np.ndarray:
+    """Return the labels, or say which columns there are."""
+    if label is None or label not in columns:
+        raise InputError(
+            f"There is no label column{f' {label!r}' if label else ''}. There are: "
+            f"{', '.join(columns)}. Name it with label=... (--label)."
+        )
+    return columns[label]
+
+
+def plain_inputs(columns: Mapping[str, np.ndarray]) -> Any:
+    """Return what the model takes: one array, or named ones, or plain numbers side by side."""
+    text = [key for key, value in columns.items() if value.dtype.kind in "OUS"]
+    if text:
+        raise InputError(
+            f"Column '{text[0]}' holds text or lists of different lengths, which a model cannot "
+            "take. Let the factory return (model, prepare), where prepare(columns) makes the "
+            "model's inputs from the columns; or name the inputs with inputs=... (--inputs)."
+        )
+    if len(columns) == 1:
+        return next(iter(columns.values()))
+    if columns and all(value.ndim == 1 for value in columns.values()):
+        return np.stack([value.astype(np.float32) for value in columns.values()], axis=1)
+    return dict(columns)
+
+
+def host(values: Any) -> np.ndarray:
+    """Return `values` as an array on the host, without a copy where it can."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def pick(values: Any, rows: np.ndarray) -> Any:
+    """Return `values[rows]`, by a slice where rows are neighbours."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return values[int(rows[0]) : int(rows[-1]) + 1]
+    return values[rows]
+
+
+def stack(values: Sequence[Any]) -> np.ndarray:
+    """Return `values` as one array; lists of different lengths stay objects."""
+    if isinstance(values[0], str):
+        return np.array(values, dtype=object)
+    arrays = [host(value) for value in values]
+    if len({array.shape for array in arrays}) == 1:
+        return np.stack(arrays)
+    ragged = np.empty(len(arrays), dtype=object)
+    ragged[:] = arrays
+    return ragged
+
+
+def unique_ids(ids: Any, n: int) -> np.ndarray:
+    """Return ids as an array of n different values, or say which are not unique."""
+    values = host(ids)
+    if values.shape != (n,):
+        raise InputError(f"There are {n} examples, but ids have the shape {values.shape}.")
+    twice = pd.Series(values).duplicated()
+    if twice.any():
+        raise not_unique(values[twice.to_numpy()][:5].tolist(), int(twice.sum()))
+    return values
+
+
+def not_unique(values: list[Any], count: int = 1) -> InputError:
+    """Return the error that names ids which occur more than once."""
+    return InputError(
+        f"Ids are not unique: {count} occur again, such as {values}. Give each example its own "
+        "id, or leave ids out to number the rows."
+    )
+
+
+def hash_array(values: np.ndarray) -> str:
+    """Return a hash of an array: of all of it, or of blocks of a large one."""
+    digest = hashlib.sha256(f"{values.shape}{values.dtype}".encode())
+    if values.dtype.kind in "OU":
+        digest.update("\x1f".join(map(str, values.tolist())).encode())
+    elif values.nbytes <= WHOLE_HASH:
+        digest.update(np.ascontiguousarray(values).tobytes())
+    else:
+        step = max(1, values.nbytes // len(values))
+        rows = max(1, 2**20 // step)
+        for first in np.linspace(0, len(values) - rows, 64).astype(int):
+            digest.update(np.ascontiguousarray(values[first : first + rows]).tobytes())
+    return digest.hexdigest()
+
+
+def hash_item(item: Any) -> str:
+    """Return a hash of one item of a data set."""
+    if isinstance(item, Mapping):
+        return "".join(f"{key}{hash_item(item[key])}" for key in sorted(item))
+    if isinstance(item, (tuple, list)):
+        return "".join(map(hash_item, item))
+    return item if isinstance(item, str) else hash_array(host(item))
+
+
+def as_source(
+    data: Any, labels: Any = None, ids: Any = None, prepare: Prepare | None = None,
+    label: str | None = None, inputs: Sequence[str] | None = None, id: str | None = None,  # noqa: A002
+) -> Source:  # fmt: skip
+    """Return `data` as a source; see `score` for what it may be."""
+    from scalekit.selectors.scores.files import TableSource, array_source, file_source
+
+    if hasattr(data, "read") and hasattr(data, "fingerprint"):
+        found: Source = data
+        return found
+    options: dict[str, Any] = {"prepare": prepare, "label": label, "id": id}
+    if isinstance(data, (str, Path)):
+        if labels is not None or str(data).endswith((".npy", ".npz")):
+            return array_source(Path(data), labels, ids)
+        return file_source(Path(data), inputs=inputs, **options)
+    if isinstance(data, pd.DataFrame):
+        return TableSource.of_frame(data, inputs=inputs, **options)
+    if labels is not None:
+        return ArraySource(data, labels, ids)
+    if isinstance(data, tuple) and len(data) == 2:
+        return ArraySource(*data, ids)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(
+        data, (np.ndarray, Mapping)
+    ) and not hasattr(data, "detach"):  # fmt: skip
+        return DatasetSource(data, **options)
+    if isinstance(data, (Iterable, Iterator)) and not isinstance(data, (np.ndarray, Mapping)) \
+            and not hasattr(data, "detach"):  # fmt: skip
+        return StreamSource(data, **options)
+    raise InputError(
+        f"Cannot tell the labels in data of type {type(data).__name__}. Give (inputs, labels), "
+        "labels=..., a data set of (input, label) items, a table, or a file."
+    )
