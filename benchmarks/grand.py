@@ -76,8 +76,9 @@ def time_case(case: str, options: argparse.Namespace) -> list[list[str]]:
 
 def forward_only(model: Any, x: Any, dtype: str) -> Callable[[], Any]:
     def run() -> None:
-        with torch.no_grad(), torch.autocast(
-            x.device.type, torch.bfloat16, enabled=dtype == "bfloat16"
+        with (
+            torch.no_grad(),
+            torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == "bfloat16"),
         ):
             model(x)
 

@@ -59,8 +59,9 @@ def bytes_to_el2n(options: argparse.Namespace) -> list[list[str]]:
     engine = Engine(model, compile_plan(["el2n"]), device=options.device, dtype=options.dtype)
 
     def forward(x: torch.Tensor) -> None:
-        with torch.no_grad(), torch.autocast(
-            x.device.type, torch.bfloat16, enabled=options.dtype == "bfloat16"
+        with (
+            torch.no_grad(),
+            torch.autocast(x.device.type, torch.bfloat16, enabled=options.dtype == "bfloat16"),
         ):
             model(x)
 

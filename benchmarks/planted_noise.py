@@ -95,7 +95,7 @@ def train(
     return model.eval(), kept
 
 
-def aucs_of(make, seed: int, epochs: int) -> dict[str, float]:  # noqa: ANN001
+def aucs_of(make, seed: int, epochs: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     x, truth = make(rng)
     y, bad = plant(truth, rng)
@@ -133,9 +133,7 @@ def main() -> None:
     columns = {}
     for make in (digits, drawings, texts):
         runs = [aucs_of(make, seed, options.epochs) for seed in range(options.seeds)]
-        columns[make.__name__] = {
-            name: np.array([run[name] for run in runs]) for name in runs[0]
-        }
+        columns[make.__name__] = {name: np.array([run[name] for run in runs]) for name in runs[0]}
     reach = student.ppf(0.975, options.seeds - 1) / options.seeds**0.5
     rows = []
     for name in columns["digits"]:

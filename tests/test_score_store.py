@@ -81,9 +81,7 @@ def test_a_folder_with_scores_is_not_written_over(tmp_path: Path) -> None:
         run(tmp_path / "other")
 
 
-def test_resume_does_only_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resume_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path / "s")
     (tmp_path / "s" / "shard-00002.parquet").unlink()
     done: list[tuple[int, int]] = []
