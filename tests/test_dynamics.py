@@ -199,7 +199,8 @@ def test_lightning_trains_as_before_and_is_recorded(tmp_path: Path) -> None:
     recorder = sk.Recorder(module, tmp_path / "dynamics")
     trainer = pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
                          enable_progress_bar=False, enable_model_summary=False,
-                         default_root_dir=tmp_path, callbacks=[recorder.lightning_callback()])  # fmt: skip
+                         default_root_dir=tmp_path,
+                         callbacks=[recorder.lightning_callback()])  # fmt: skip
     trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=4, shuffle=True))
     frame = sk.read_dynamics(tmp_path / "dynamics").frame
     assert sorted(frame["id"].unique()) == list(range(100, 112))

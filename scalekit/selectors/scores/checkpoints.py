@@ -28,7 +28,7 @@ def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
     if path.suffix == ".safetensors":
         from scalekit.errors import require
 
-        load_file = require("safetensors.torch", "selectors", "Reading .safetensors").load_file
+        load_file = require("safetensors.torch", "hf", "Reading .safetensors").load_file
         return dict(load_file(str(path)))
     import torch
 

@@ -194,7 +194,7 @@ class Recorder:
         """
         from scalekit.errors import require
 
-        base = require("transformers", "selectors", "The Trainer's callback").TrainerCallback
+        base = require("transformers", "hf", "The Trainer's callback").TrainerCallback
         recorder = self
 
         class Flush(base):  # type: ignore[misc, valid-type]
@@ -210,7 +210,7 @@ class Recorder:
         """Return a Lightning callback; batches are dictionaries, or (inputs, labels, ids)."""
         from scalekit.errors import require
 
-        base = require("lightning.pytorch", "selectors", "The Lightning callback").Callback
+        base = require("lightning.pytorch", "lightning", "The Lightning callback").Callback
         recorder = self
 
         class Flush(base):  # type: ignore[misc, valid-type]
