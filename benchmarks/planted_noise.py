@@ -95,7 +95,7 @@ def train(
     return model.eval(), kept
 
 
-def aucs_of(make, seed: int, epochs: int) -> dict[str, float]:  # noqa: ANN001
+def aucs_of(make, seed: int, epochs: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     x, truth = make(rng)
     y, bad = plant(truth, rng)

@@ -57,7 +57,7 @@ def plot_gallery(
     rows = ranked_rows(table, by, n)
     is_text = isinstance(examples[int(rows[0][0])], str)
     n = len(rows[0])
-    axes = new_axes(ax, 2.4 * n if is_text else 1.25 * n + 0.9, 4.6)
+    axes = new_axes(ax, 2.4 * n if is_text else 1.25 * n + 0.9, 3.2 if is_text else 4.6)
     for line, (name, _) in enumerate(ROWS):
         axes.text(-0.08, 2.5 - line, name, ha="right", va="center", fontsize="medium")
         for column, row in enumerate(rows[line]):
