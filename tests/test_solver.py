@@ -58,6 +58,8 @@ def equal_orders(problem: NistSet) -> list[list[int]]:
         return [[2 * k + i for k in order for i in (0, 1)] for order in permutations(range(3))]
     if problem.name == "ENSO":  # two waves of a period and two amplitudes each
         return [list(range(9)), [0, 1, 2, 6, 7, 8, 3, 4, 5]]
+    if problem.name == "MGH17":  # a constant and two exponentials
+        return [[0, 1, 2, 3, 4], [0, 2, 1, 4, 3]]
     return [list(range(len(problem.certified)))]
 
 
