@@ -218,6 +218,7 @@ def fit_many(
     share: bool = True,
     horizon: float = HORIZON,
     weights: str | None = None,
+    best_so_far: bool = False,
     confidence_level: float = 0.95,
     rng: RandomState = 0,
 ) -> ManyFits:
@@ -230,7 +231,9 @@ def fit_many(
     data every candidate forecasts `horizon` times further; weights of the candidates and widths
     of the intervals come from these. `along` is the scale (default: the first of flops, tokens,
     samples, params, step that is there); `laws` are laws of this one scale, or laws of several
-    scales with `along` given. `weights` names a column ("noise": standard errors, shrunk).
+    scales with `along` given. `weights` names a column ("noise": standard errors, shrunk). With
+    `best_so_far` the rows are the best loss so far, and what is forecast are single evaluations:
+    these lie higher and scatter, by how much the rows themselves tell (`fitters.records`).
 
     Raises InputError where no roll-out is possible or a loss is not positive.
 
@@ -253,7 +256,7 @@ def fit_many(
     candidates = [c for c in [*candidates, *trimmed] if share or not c.shared]
     inside = [within] if isinstance(within, str) else list(within)
     named = list(dict.fromkeys([*inside, *([by] if isinstance(by, str) else by)]))
-    study = make_study(runs, scales, size, named, weights)
+    study = make_study(runs, scales, size, named, weights, best_so_far)
     generator = as_generator(rng)
     keys, names, combinations = study.keys.copy(), [], []
     numbers = (

@@ -15,6 +15,7 @@ import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.batch import Members
+from scalekit.fitters.records import SAME, Evaluations, find_evaluations
 from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.tables import RunTable, check_runs
@@ -29,7 +30,9 @@ class Study:
 
     `size` is the scale along which origins are set, `scales` all scales of the laws (in units of
     `reference`, so that parameters of different curves compare). `keys` names each curve by the
-    columns `by`; `groups` numbers the values of each of these columns.
+    columns `by`; `groups` numbers the values of each of these columns. `noise` (curves,) is the
+    deviation of the log loss of single evaluations, where it is known to be more than the rows
+    show (0 elsewhere).
     """
 
     by: tuple[str, ...]
@@ -38,6 +41,7 @@ class Study:
     size: np.ndarray
     members: Members
     reference: Mapping[str, float]
+    noise: np.ndarray
     notes: tuple[Note, ...]
     provenance: Provenance
 
@@ -68,6 +72,7 @@ class Study:
             keys=self.keys.iloc[curves].reset_index(drop=True),
             size=self.size[curves],
             members=self.members.part(curves),
+            noise=self.noise[curves],
         )
 
     def until(self, origins: np.ndarray) -> Members:
@@ -88,11 +93,13 @@ def make_study(
     along: str,
     by: Sequence[str] = (),
     weights: str | None = None,
+    best_so_far: bool = False,
 ) -> Study:
     """Return the curves of `runs`, one for each combination of the columns `by`.
 
     Rows of one-scale laws are weighted by the log distance to their neighbours, so that a decade
     counts the same however densely it was logged; a column `weight` or `noise` comes on top.
+    With `best_so_far` the losses become those of the evaluations behind them (`records.py`).
     Raises InputError where the loss is not positive, ColumnNotFoundError where a column is missing.
     """
     frame, source, notes = _frame_of(runs)
@@ -115,6 +122,9 @@ def make_study(
     groups = list(kept.groupby(list(by), sort=False, observed=True)) if by else [((), kept)]
     spaced = len(scales) == 1
     parts = [part for _, part in groups]
+    noise = np.zeros(len(parts))
+    if best_so_far:
+        parts, noise = _behind(parts, list(by), along)
     members = Members.of(
         [{n: part[n].to_numpy(float) / reference[n] for n in scales} for part in parts],
         [part["loss"].to_numpy(float) for part in parts],
@@ -130,8 +140,51 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
-    notes = (*table.notes, *_selection_notes([part["loss"].to_numpy(float) for part in parts]))
-    return Study(tuple(by), keys, along, size, members, reference, notes, table.provenance)
+    told = (
+        [_behind_note(noise)]
+        if best_so_far
+        else _selection_notes([part["loss"].to_numpy(float) for part in parts])
+    )
+    notes = (*table.notes, *told)
+    return Study(tuple(by), keys, along, size, members, reference, noise, notes, table.provenance)
+
+
+def _behind(
+    parts: list[pd.DataFrame], by: list[str], along: str
+) -> tuple[list[pd.DataFrame], np.ndarray]:
+    """Return curves of the evaluations behind best-so-far rows, and the noise of each curve."""
+    for part in parts:
+        rising = np.flatnonzero(np.diff(np.log(part["loss"])) > SAME)
+        if len(rising):
+            name = ", ".join(f"{column}={part[column].iloc[0]}" for column in by) or "the curve"
+            row = part.iloc[rising[0] + 1]
+            raise InputError(
+                f"best_so_far=True, but the loss of {name} rises to {row['loss']:.6g} at "
+                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave it out."
+            )
+    every = min(np.diff(part[along]).min() for part in parts if len(part) > 1)
+    found = [
+        find_evaluations(part[along].to_numpy(float), np.log(part["loss"].to_numpy(float)), every)
+        if len(part) >= LONG
+        else Evaluations(np.log(part["loss"].to_numpy(float)), np.nan)
+        for part in parts
+    ]
+    noise = np.array([entry.noise for entry in found])
+    # a short curve cannot tell its own
+    noise = np.where(np.isnan(noise), np.nanmedian(noise), noise) if np.isfinite(noise).any() else 0 * noise
+    changed = [
+        part.assign(loss=np.exp(entry.log_loss)) for part, entry in zip(parts, found, strict=True)
+    ]
+    return changed, np.nan_to_num(noise)
+
+
+def _behind_note(noise: np.ndarray) -> Note:
+    return Note(
+        "best_so_far",
+        "info",
+        "The rows are the best so far; curves, forecasts and intervals are those of the single "
+        f"evaluations behind them, whose noise is {np.median(noise):.2%} of the loss (median).",
+    )
 
 
 def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
@@ -144,7 +197,8 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
                 "warning",
                 f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
                 "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
-                "intervals hold for further rows chosen in the same way, not for raw ones.",
+                "intervals hold for further rows chosen in the same way, not for raw ones. If single "
+                "evaluations are to be forecast, say best_so_far=True.",
             )
         ]
     return []
