@@ -71,14 +71,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inside", action="store_true", help="rehearse inside the training half")
     parser.add_argument("--no-share", action="store_true", help="each curve on its own")
-    parser.add_argument("--best-so-far", action="store_true", help="look 4 of LOG.md")
+    parser.add_argument("--rows", default="single", help="what the rows of IC are (LOG.md, 4, 5)")
     options = parser.parse_args()
     train, test = load(options.inside)
     seconds, scored = 0.0, []
     for domain, part in train.groupby("domain"):
         start = time.process_time()
         many = sk.fit_many(part, by=["task", "model"], within="domain", along="samples", rng=0,
-                           best_so_far=options.best_so_far and domain == "IC",
+                           rows=options.rows if domain == "IC" else "single",
                            share=not options.no_share)  # fmt: skip
         seconds += time.process_time() - start
         scored.append(score(many, test[test["domain"] == domain]))

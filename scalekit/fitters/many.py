@@ -21,7 +21,7 @@ from scalekit.fitters.combined import (
 from scalekit.fitters.fitted import check_level
 from scalekit.fitters.laws import Law, as_law
 from scalekit.fitters.prediction import Prediction
-from scalekit.fitters.study import Study, choose_along, make_study
+from scalekit.fitters.study import Rows, Study, choose_along, make_study
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
@@ -218,7 +218,7 @@ def fit_many(
     share: bool = True,
     horizon: float = HORIZON,
     weights: str | None = None,
-    best_so_far: bool = False,
+    rows: Rows = "single",
     confidence_level: float = 0.95,
     rng: RandomState = 0,
 ) -> ManyFits:
@@ -232,8 +232,9 @@ def fit_many(
     of the intervals come from these. `along` is the scale (default: the first of flops, tokens,
     samples, params, step that is there); `laws` are laws of this one scale, or laws of several
     scales with `along` given. `weights` names a column ("noise": standard errors, shrunk). With
-    `best_so_far` the rows are the best loss so far, and what is forecast are single evaluations:
-    these lie higher and scatter, by how much the rows themselves tell (`fitters.records`).
+    rows="best_so_far" (a log of the best loss so far) or "monotone" (evaluations made to fall by
+    isotonic regression) forecasts and intervals are those of single evaluations, whose noise and
+    mean the rows themselves give away (`fitters.evaluations`).
 
     Raises InputError where no roll-out is possible or a loss is not positive.
 
@@ -256,7 +257,7 @@ def fit_many(
     candidates = [c for c in [*candidates, *trimmed] if share or not c.shared]
     inside = [within] if isinstance(within, str) else list(within)
     named = list(dict.fromkeys([*inside, *([by] if isinstance(by, str) else by)]))
-    study = make_study(runs, scales, size, named, weights, best_so_far)
+    study = make_study(runs, scales, size, named, weights, rows)
     generator = as_generator(rng)
     keys, names, combinations = study.keys.copy(), [], []
     numbers = (

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.batch import Members
-from scalekit.fitters.records import SAME, Evaluations, find_evaluations
+from scalekit.fitters.evaluations import SAME, behind_best_so_far, behind_monotone
 from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.tables import RunTable, check_runs
 
 SIZES = ("flops", "tokens", "samples", "params", "step")  # in this order, what a run table is along
 LONG = 12  # rows: a curve with noise then rises somewhere
+FEWEST_BEHIND = 20  # rows from which a curve tells what lies behind them
+Rows = Literal["single", "best_so_far", "monotone"]
+BEHIND = {"best_so_far": behind_best_so_far, "monotone": behind_monotone}
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,13 @@ def make_study(
     along: str,
     by: Sequence[str] = (),
     weights: str | None = None,
-    best_so_far: bool = False,
+    rows: Rows = "single",
 ) -> Study:
     """Return the curves of `runs`, one for each combination of the columns `by`.
 
     Rows of one-scale laws are weighted by the log distance to their neighbours, so that a decade
     counts the same however densely it was logged; a column `weight` or `noise` comes on top.
-    With `best_so_far` the losses become those of the evaluations behind them (`records.py`).
+    Where `rows` are not single evaluations, what lies behind them is found (`evaluations.py`).
     Raises InputError where the loss is not positive, ColumnNotFoundError where a column is missing.
     """
     frame, source, notes = _frame_of(runs)
@@ -123,8 +126,8 @@ def make_study(
     spaced = len(scales) == 1
     parts = [part for _, part in groups]
     noise = np.zeros(len(parts))
-    if best_so_far:
-        parts, noise = _behind(parts, list(by), along)
+    if rows != "single":
+        parts, noise = _look_behind(parts, list(by), along, rows)
     members = Members.of(
         [{n: part[n].to_numpy(float) / reference[n] for n in scales} for part in parts],
         [part["loss"].to_numpy(float) for part in parts],
@@ -140,50 +143,49 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
-    told = (
-        [_behind_note(noise)]
-        if best_so_far
-        else _selection_notes([part["loss"].to_numpy(float) for part in parts])
-    )
+    losses = [part["loss"].to_numpy(float) for part in parts]
+    told = _selection_notes(losses) if rows == "single" else [_behind_note(rows, noise)]
     notes = (*table.notes, *told)
     return Study(tuple(by), keys, along, size, members, reference, noise, notes, table.provenance)
 
 
-def _behind(
-    parts: list[pd.DataFrame], by: list[str], along: str
+def _look_behind(
+    parts: list[pd.DataFrame], by: list[str], along: str, rows: Rows
 ) -> tuple[list[pd.DataFrame], np.ndarray]:
-    """Return curves of the evaluations behind best-so-far rows, and the noise of each curve."""
+    """Return curves of the evaluations behind rows that never rise, and the noise of each curve."""
+    if rows not in BEHIND:
+        raise InputError(f"rows must be one of 'single', {', '.join(map(repr, BEHIND))}: '{rows}'.")
     for part in parts:
         rising = np.flatnonzero(np.diff(np.log(part["loss"])) > SAME)
         if len(rising):
             name = ", ".join(f"{column}={part[column].iloc[0]}" for column in by) or "the curve"
             row = part.iloc[rising[0] + 1]
             raise InputError(
-                f"best_so_far=True, but the loss of {name} rises to {row['loss']:.6g} at "
-                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave it out."
+                f"rows='{rows}', but the loss of {name} rises to {row['loss']:.6g} at "
+                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave rows= out."
             )
-    every = min(np.diff(part[along]).min() for part in parts if len(part) > 1)
-    found = [
-        find_evaluations(part[along].to_numpy(float), np.log(part["loss"].to_numpy(float)), every)
-        if len(part) >= LONG
-        else Evaluations(np.log(part["loss"].to_numpy(float)), np.nan)
-        for part in parts
-    ]
-    noise = np.array([entry.noise for entry in found])
-    # a short curve cannot tell its own
-    noise = np.where(np.isnan(noise), np.nanmedian(noise), noise) if np.isfinite(noise).any() else 0 * noise
-    changed = [
-        part.assign(loss=np.exp(entry.log_loss)) for part, entry in zip(parts, found, strict=True)
-    ]
-    return changed, np.nan_to_num(noise)
+    every = min((np.diff(part[along]).min() for part in parts if len(part) > 1), default=np.inf)
+    changed, noise = list(parts), np.full(len(parts), np.nan)
+    for k, part in enumerate(parts):
+        if len(part) >= FEWEST_BEHIND:
+            size, logs = part[along].to_numpy(float), np.log(part["loss"].to_numpy(float))
+            found = BEHIND[rows](size, logs, every)
+            changed[k], noise[k] = part.assign(loss=np.exp(found.log_loss)), found.noise
+    if np.isnan(noise).all():
+        raise InputError(
+            f"rows='{rows}': no curve has the {FEWEST_BEHIND} rows from which the noise behind "
+            "them could be told. Leave rows= out."
+        )
+    return changed, np.where(np.isnan(noise), np.nanmedian(noise), noise)
 
 
-def _behind_note(noise: np.ndarray) -> Note:
+def _behind_note(rows: Rows, noise: np.ndarray) -> Note:
+    what = "the best so far" if rows == "best_so_far" else "made to fall"
     return Note(
-        "best_so_far",
+        f"rows_{rows}",
         "info",
-        "The rows are the best so far; curves, forecasts and intervals are those of the single "
-        f"evaluations behind them, whose noise is {np.median(noise):.2%} of the loss (median).",
+        f"The rows are {what}; forecasts and intervals are for single evaluations, whose noise "
+        f"they hide: {np.median(noise):.2%} of the loss in the median curve.",
     )
 
 
@@ -197,8 +199,8 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
                 "warning",
                 f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
                 "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
-                "intervals hold for further rows chosen in the same way, not for raw ones. If single "
-                "evaluations are to be forecast, say best_so_far=True.",
+                "intervals hold for further rows chosen in the same way, not for single evaluations. To forecast these, "
+                "say what the rows are: rows='best_so_far', or rows='monotone' (made to fall).",
             )
         ]
     return []

@@ -1,10 +1,15 @@
-"""Rows that are the best so far: what the evaluations between them must have been.
+"""Rows that never rise: what the single evaluations behind them must have been.
 
-A log that keeps only the best loss so far hides the noise of single evaluations, and lies below
-their mean: the best of many is a lucky one. Both can be had back. Where evaluations scatter
-normally about a smooth curve, a row that is a new best says that the evaluations since the row
-before reached down to it; a row that repeats the old best says that none did. This is an exact
-likelihood of curve and noise (records with a trend: Ballerini & Resnick 1985; censored minima).
+Best so far: such a log hides the noise of single evaluations, and lies below their mean, since
+the best of many is a lucky one. Where evaluations scatter normally about a smooth curve, a row
+that is a new best says that the evaluations since the row before reached down to it; a row that
+repeats the old best says that none did. This is an exact likelihood of curve and noise (records
+with a trend: Ballerini & Resnick 1985).
+
+Monotone: evaluations that were made to fall by isotonic regression lie right in the mean, but
+hide the noise. How far they still stray from a smooth curve gives it away: that distance follows
+Chernoff's law, `(4 sigma^2 slope)^(1/3) Z` with Var Z = .26355 (Brunk 1970; Groeneboom & Wellner
+2001, table 2).
 """
 
 from __future__ import annotations
@@ -16,26 +21,28 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
 MOST_DEGREES = 6
-ROWS_A_DEGREE = 4
+ROWS_A_DEGREE = 5
 MOST_PLACES = 32  # where more evaluations lie between two rows, some stand for the others
 SMALLEST_NOISE = 1e-5
+FLATTEST = 1e-3  # slope of log loss in log size below which a curve counts as this steep
+CHERNOFF_VARIANCE = 0.26355964
 SAME = 1e-9  # log losses nearer than this are equal
 HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """What lies behind the rows of a best-so-far log.
+    """What lies behind rows that never rise.
 
-    `log_loss` (rows,) is the expected mean log loss of the evaluations up to each row, moved to
-    the row's size along the curve; `noise` the deviation of the log loss of a single evaluation.
+    `log_loss` (rows,) is the expected mean log loss of the evaluations up to each row, at the
+    row's size; `noise` the deviation of the log loss of a single evaluation.
     """
 
     log_loss: np.ndarray
     noise: float
 
 
-def find_evaluations(size: np.ndarray, best: np.ndarray, every: float) -> Evaluations:
+def behind_best_so_far(size: np.ndarray, best: np.ndarray, every: float) -> Evaluations:
     """Return the evaluations behind `best` (rows,), the log of the best loss so far.
 
     `size` (rows,) increases; `every` is how far apart evaluations are in it. The curve is a
@@ -43,16 +50,49 @@ def find_evaluations(size: np.ndarray, best: np.ndarray, every: float) -> Evalua
 
     >>> size = np.arange(1.0, 200)
     >>> seen = np.log(2 * size**-0.2) + 0.01 * np.random.default_rng(0).standard_normal(199)
-    >>> found = find_evaluations(size, np.minimum.accumulate(seen), every=1.0)
+    >>> found = behind_best_so_far(size, np.minimum.accumulate(seen), every=1.0)
     >>> round(found.noise, 3)
-    0.009
+    0.01
     """
     places = _Places.between(size, best, every)
-    highest = max(min(MOST_DEGREES, len(size) // ROWS_A_DEGREE), 1)
-    fits = [_fit(places, degree) for degree in range(1, highest + 1)]
+    fits = [_fit(places, degree) for degree in range(1, _highest(len(size)) + 1)]
     criteria = [cost + degree for degree, (cost, _) in enumerate(fits, start=1)]
     degree = int(np.argmin(criteria)) + 1
     return places.expectation(fits[degree - 1][1], degree)
+
+
+def behind_monotone(size: np.ndarray, log_loss: np.ndarray, every: float) -> Evaluations:
+    """Return the evaluations behind rows `log_loss` (rows,) that isotonic regression made fall.
+
+    The rows stay as they are; the noise is found. Arguments as in `behind_best_so_far`; the
+    polynomial's degree is chosen by Schwarz's criterion, twice, since neighbours err together.
+
+    >>> from scipy.optimize import isotonic_regression
+    >>> size = np.arange(1.0, 200)
+    >>> seen = np.log(2 * size**-0.2) + 0.01 * np.random.default_rng(0).standard_normal(199)
+    >>> rows = isotonic_regression(seen, increasing=False).x
+    >>> round(behind_monotone(size, rows, every=1.0).noise, 3)
+    0.011
+    """
+    rows, logs = len(size), np.log(size)
+    at = 2 * (logs - logs[0]) / (logs[-1] - logs[0]) - 1
+    found = []
+    for degree in range(1, _highest(rows) + 1):
+        curve = np.polynomial.Legendre.fit(at, log_loss, degree, domain=[-1, 1])
+        residual = log_loss - curve(at)
+        size_of = max(float(np.mean(residual**2)), SMALLEST_NOISE**2)
+        found.append((rows * np.log(size_of) + 2 * np.log(rows) * degree, degree, curve))
+    _, degree, curve = min(found, key=lambda entry: entry[0])
+    residual = (log_loss - curve(at)) * np.sqrt(rows / (rows - degree - 1))
+    slope = np.maximum(-curve.deriv()(at) * 2 / (logs[-1] - logs[0]), FLATTEST) * every / size
+    strayed = np.mean(residual**2 / (CHERNOFF_VARIANCE * (4 * slope) ** (2 / 3)))
+    # where the curve falls by more than the noise from one evaluation to the next, nothing is hidden
+    noise = max(float(strayed) ** 0.75, float(np.sqrt(np.mean(residual**2))), SMALLEST_NOISE)
+    return Evaluations(log_loss, noise)
+
+
+def _highest(rows: int) -> int:
+    return max(min(MOST_DEGREES, rows // ROWS_A_DEGREE), 1)
 
 
 @dataclass(frozen=True)
