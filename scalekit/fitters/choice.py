@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.fitters.candidates import Fitted
+from scalekit.fitters.candidates import Candidate, Fitted
 from scalekit.fitters.combined import (
     Combination,
     combination_arrays,
@@ -279,7 +279,7 @@ def information_criteria(study: Study, fits: Sequence[Fitted]) -> pd.DataFrame:
     rows = int(present.sum())
     found = []
     for fit in fits:
-        if fit.candidate.trimmed or fit.candidate.shared or not np.isfinite(fit.theta[0]).all():
+        if fit.candidate != Candidate(fit.candidate.law) or not np.isfinite(fit.theta[0]).all():
             continue
         centre, _ = fit.forecast(study.members.scales)
         error = (centre[0] - np.log(study.members.loss[0]))[present]

@@ -222,6 +222,7 @@ def combination_values(found: Combination) -> dict[str, Any]:
                 **law_values(fit.law),
                 "trimmed": fit.candidate.trimmed,
                 "shared": fit.candidate.shared,
+                "tilt": fit.candidate.tilt,
             }
             for fit in found.fits
         ],
@@ -257,7 +258,7 @@ def combination_from(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     fits = []
     for k, entry in enumerate(values["candidates"]):
         law = law_from(entry)
-        candidate = Candidate(law, entry["trimmed"], entry["shared"])
+        candidate = Candidate(law, entry["trimmed"], entry["shared"], entry["tilt"])
         kept = [arrays[f"fit{k}_{name}"] for name in ("theta", "covariance", "noise")]
         fits.append(Fitted(candidate, law, *kept))
     calibration = Calibration(

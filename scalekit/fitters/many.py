@@ -31,8 +31,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMS = ("power_constant", "shifted_power", "m3", "lcdb_mmf4", "bnsl1")
-# law, share of the smallest rows dropped, shared: for curves whose start is another regime
-TRIMMED = (("power", 0.5, False), ("power_constant", 0.5, False), ("bnsl1", 0.3, True))
+# law, share of the smallest rows dropped, shared, tilt: for curves whose start is another regime
+MOSTLY_LARGE = (
+    ("power", 0.5, False, 0.0),
+    ("power_constant", 0.5, False, 0.0),
+    ("bnsl1", 0.3, True, 0.0),
+    ("power", 0.0, False, 0.5),
+    ("power_constant", 0.0, False, 0.5),
+)
 HORIZON = 2.0
 
 
@@ -249,12 +255,12 @@ def fit_many(
     level = check_level(confidence_level)
     size = choose_along(runs, along)
     forms = [as_law(law).along(size) for law in laws or FORMS]
-    trimmed = [] if laws else [Candidate(as_law(n).along(size), t, s) for n, t, s in TRIMMED]
+    large = [] if laws else [Candidate(as_law(n).along(size), *how) for n, *how in MOSTLY_LARGE]
     scales = forms[0].scales
     if any(form.scales != scales for form in forms):
         raise InputError("All laws of one call must depend on the same scales.")
     candidates = [Candidate(form, shared=shared) for shared in (False, True) for form in forms]
-    candidates = [c for c in [*candidates, *trimmed] if share or not c.shared]
+    candidates = [c for c in [*candidates, *large] if share or not c.shared]
     inside = [within] if isinstance(within, str) else list(within)
     named = list(dict.fromkeys([*inside, *([by] if isinstance(by, str) else by)]))
     study = make_study(runs, scales, size, named, weights, rows)
