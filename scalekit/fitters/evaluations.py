@@ -86,7 +86,7 @@ def behind_monotone(size: np.ndarray, log_loss: np.ndarray, every: float) -> Eva
     residual = (log_loss - curve(at)) * np.sqrt(rows / (rows - degree - 1))
     slope = np.maximum(-curve.deriv()(at) * 2 / (logs[-1] - logs[0]), FLATTEST) * every / size
     strayed = np.mean(residual**2 / (CHERNOFF_VARIANCE * (4 * slope) ** (2 / 3)))
-    # where the curve falls by more than the noise from one evaluation to the next, nothing is hidden
+    # where the curve falls faster than the noise is large, nothing is hidden
     noise = max(float(strayed) ** 0.75, float(np.sqrt(np.mean(residual**2))), SMALLEST_NOISE)
     return Evaluations(log_loss, noise)
 
@@ -144,9 +144,7 @@ class _Places:
         new = ~self.repeats[self.row]
         slope = self.count * (-hazard + new * hazard * (hazard - z) / total[self.row])
         along = self.basis(self.place, degree)
-        gradient = np.append(
-            slope @ along / np.exp(params[-1]), slope @ z + np.sum(~self.repeats)
-        )
+        gradient = np.append(slope @ along / np.exp(params[-1]), slope @ z + np.sum(~self.repeats))
         return -float(rows.sum()), gradient
 
     def expectation(self, params: np.ndarray, degree: int) -> Evaluations:

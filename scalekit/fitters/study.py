@@ -16,6 +16,7 @@ import pandas as pd
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.batch import Members
 from scalekit.fitters.evaluations import SAME, behind_best_so_far, behind_monotone
+from scalekit.moderation import SEED_DF, noise_precision
 from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.tables import RunTable, check_runs
@@ -127,6 +128,8 @@ def make_study(
     parts = [part for _, part in groups]
     noise = np.zeros(len(parts))
     if rows != "single":
+        if not spaced:
+            raise InputError(f"rows='{rows}' is for the log of one curve, along one scale.")
         parts, noise = _look_behind(parts, list(by), along, rows)
     members = Members.of(
         [{n: part[n].to_numpy(float) / reference[n] for n in scales} for part in parts],
@@ -199,8 +202,9 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
                 "warning",
                 f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
                 "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
-                "intervals hold for further rows chosen in the same way, not for single evaluations. To forecast these, "
-                "say what the rows are: rows='best_so_far', or rows='monotone' (made to fall).",
+                "intervals hold for further rows chosen in the same way. To forecast single "
+                "evaluations, say what the rows are: rows='best_so_far', or rows='monotone' (made "
+                "to fall).",
             )
         ]
     return []
@@ -241,24 +245,15 @@ def row_weights(part: pd.DataFrame, along: str, column: str | None, spaced: bool
         weights = np.maximum(gaps, 1e-3 * max(gaps.mean(), 1e-12))
     if column is not None:
         values = part[column].to_numpy(float)
-        weights = weights * (
-            shrunk_precision(values / part["loss"].to_numpy(float)) if column == "noise" else values
-        )
+        if column == "noise":
+            df = part["noise_df"].to_numpy(float) if "noise_df" in part else SEED_DF
+            values = noise_precision(values / part["loss"].to_numpy(float), df)
+        weights = weights * values
     return weights / weights.mean() if weights.mean() > 0 else np.ones(len(part))
 
 
-def shrunk_precision(relative: np.ndarray, seeds: int = 3) -> np.ndarray:
-    """Return 1 / variance for relative standard errors, each variance shrunk to the typical one.
-
-    Standard errors from a few seeds are themselves noisy, and weights taken from them raw make
-    forecasts worse. The log variances are shrunk by the share of their scatter that is real: all
-    of it less what `seeds` seeds alone would make, the trigamma of half their degrees of freedom
-    (Smyth 2004, the moderated variance of limma).
-    """
-    from scipy.special import polygamma
-
-    logs = np.log(np.maximum(relative, 1e-12) ** 2)
-    sampling = float(polygamma(1, (seeds - 1) / 2))
-    scatter = float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0
-    real = max(scatter - sampling, 0.0) / scatter if scatter > 0 else 0.0
-    return np.asarray(np.exp(-(logs.mean() + real * (logs - logs.mean()))))
+def size_of(asked: pd.DataFrame, along: str) -> np.ndarray:
+    """Return the sizes of asked rows; FLOPs follow from 6ND."""
+    if along in asked:
+        return asked[along].to_numpy(float)
+    return 6.0 * asked["params"].to_numpy(float) * asked["tokens"].to_numpy(float)
