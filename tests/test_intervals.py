@@ -176,3 +176,20 @@ def test_portions_do_not_change_what_is_drawn_of(monkeypatch: pytest.MonkeyPatch
     found = draws("pairs")
     assert found.draws.shape == (60, 5)
     assert found.draws[:, 2].std() == pytest.approx(draws("wild").draws[:, 2].std(), rel=0.7)
+
+
+def test_residuals_are_widened_by_their_leverage() -> None:
+    """HC3: 1 / (1 - h), with h from the hat matrix of a straight line; at most a factor of five."""
+    x = np.array([1.0, 2, 3, 4, 5, 20])
+    law = Law("line", "a + b * x", parameters=(Parameter("a", -9), Parameter("b", -9, 9)))
+    problem = Problem.of(law.model, {"x": x}, 1 + x, Objective("squares"))
+    theta = to_internal(np.array([[1.0, 1.0]]), law.parameters)[0]
+    design = np.stack([np.ones(6), x], axis=1)
+    hat = np.diag(design @ np.linalg.inv(design.T @ design) @ design.T)
+    found = intervals._leverage_factor(problem, np.ones(6), theta, np.arange(6))
+    np.testing.assert_allclose(found, np.minimum(1 / (1 - hat), 5))
+    together = intervals._leverage_factor(problem, np.ones(6), theta, np.array([0, 0, 1, 2, 3, 4]))
+    np.testing.assert_allclose(together[:2], 1 / (1 - hat[0] - hat[1]))
+    held = replace(problem, lower=np.array([1.0, -9]))
+    slope_alone = intervals._leverage_factor(held, np.ones(6), theta, np.arange(6))
+    np.testing.assert_allclose(slope_alone, np.minimum(1 / (1 - x**2 / (x**2).sum()), 5))

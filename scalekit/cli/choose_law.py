@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +12,7 @@ from scalekit.cli.fit import Along, At, Runs, table_of_scales
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scalekit.fitters.study import Rows
     from scalekit.tables import RunTable
 
 Laws = Annotated[
@@ -36,6 +37,9 @@ def choose_law(
     at: At = None,
     horizon: Horizon = 4.0,
     weights: Weights = None,
+    rows: Annotated[
+        str, typer.Option(help="What the rows of a log are: single, best_so_far, or monotone.")
+    ] = "single",
     where: Where = None,
     level: Level = 0.95,
     seed: Seed = 0,
@@ -48,8 +52,9 @@ def choose_law(
 
     table = read_table(runs, columns, where)
     found = choose(
-        table, law, along=along, horizon=horizon, weights=weights, confidence_level=level, rng=seed
-    )
+        table, law, along=along, horizon=horizon, weights=weights, rows=cast("Rows", rows),
+        confidence_level=level, rng=seed,
+    )  # fmt: skip
     if at:
         found = found.with_predictions(table_of_scales(at))
     deliver(found, as_json, output)

@@ -7,7 +7,6 @@ from scalekit.evals.crossed import crossed_difference
 from scalekit.evals.decisions import decision_accuracy, implied_decision_accuracy
 from scalekit.evals.examples import example_evals
 from scalekit.evals.items import fit_item_response, item_table
-from scalekit.evals.moderation import moderate
 from scalekit.evals.monotonicity import monotonicity
 from scalekit.evals.paired import ModelComparison, compare_models
 from scalekit.evals.planning import NoiseModel, items_needed
@@ -25,6 +24,7 @@ from scalekit.evals.step_noise import step_noise
 from scalekit.evals.table import Evals
 from scalekit.evals.variance import BenchmarkVariance, benchmark_variance
 from scalekit.evals.weights import noise_weights
+from scalekit.moderation import moderate
 
 __all__ = [
     "BenchmarkVariance",

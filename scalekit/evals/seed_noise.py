@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scalekit.errors import InputError, did_you_mean
 from scalekit.evals.blocks import Benchmark
 from scalekit.evals.conventions import is_proportion, published_seed_noise
-from scalekit.evals.moderation import FEWEST, moderate
+from scalekit.moderation import FEWEST, moderate
 
 Array = NDArray[np.float64]
 SeedSD = float | str | Mapping[str, float] | None

@@ -7,9 +7,9 @@ import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
 from scalekit.evals.blocks import Benchmark
-from scalekit.evals.moderation import moderate
 from scalekit.evals.reading import Source, as_evals
 from scalekit.evals.step_noise import STEP_TO_SEED, step_noise
+from scalekit.moderation import moderate
 
 
 def noise_weights(
@@ -22,10 +22,11 @@ def noise_weights(
 ) -> pd.DataFrame:
     """Return a table indexed by `run` (the recipe) with `noise`, the standard error of its score.
 
-    For `scalekit.fit(runs, weights="noise")`, which wants a column `noise` beside `loss`:
-    `runs["noise"] = runs["run"].map(noise_weights(items)["noise"])`. Columns: value (the mean over
-    seeds of the last `last` checkpoints), noise (one standard error of it, in the metric's unit),
-    seeds, df and source.
+    For `scalekit.fit(runs, weights="noise")`, which wants a column `noise` beside `loss`, and
+    shrinks the less the more degrees of freedom `noise_df` it has:
+    `runs = runs.join(noise_weights(items)[["noise", "noise_df"]], on="run")`. Columns: value
+    (the mean over seeds of the last `last` checkpoints), noise (one standard error of it, in the
+    metric's unit), seeds, noise_df and source.
     The seed variance of each recipe is shrunk towards that of all recipes (raw weights from three
     seeds make a fit worse where the noise is equal; shrunk ones do not). Where no recipe has two
     seeds, it is the step noise of the last 10 checkpoints times `step_to_seed`, likewise shrunk.
@@ -65,7 +66,7 @@ def noise_weights(
             "value": [float(end.mean()) for end in scores.values()],
             "noise": np.sqrt(np.maximum(filled, floor) / seeds),
             "seeds": seeds,
-            "df": total_df,
+            "noise_df": total_df,
             "source": source_of,
         },
         index=pd.Index(list(scores), name="run"),

@@ -1,4 +1,4 @@
-"""Candidates of a forecast: a law, on all rows or without the smallest, alone or sharing."""
+"""Candidates of a forecast: a law, on all rows or mostly the largest, alone or sharing."""
 
 from __future__ import annotations
 
@@ -18,17 +18,23 @@ UNKNOWN = 0.5  # deviation of log loss above which a parameter doubt says no mor
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to forecast: `law`, without a share of the smallest rows, `shared` or alone."""
+    """One way to forecast: `law`, `shared` or alone, and what the small rows count.
+
+    A share `trimmed` of the smallest rows is dropped; the others weigh by the power `tilt` of
+    their size. Both are for curves whose start is another regime.
+    """
 
     law: Law
     trimmed: float = 0.0
     shared: bool = False
+    tilt: float = 0.0
 
     @property
     def name(self) -> str:
         """The candidate in words: "chinchilla, smallest 30% dropped"."""
         name = self.law.name + (", shared" if self.shared else "")
-        return name + (f", smallest {self.trimmed:.0%} dropped" if self.trimmed else "")
+        name += f", smallest {self.trimmed:.0%} dropped" if self.trimmed else ""
+        return name + (f", weights size^{self.tilt:g}" if self.tilt else "")
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def fit_candidate(
     candidate: Candidate, members: Members, size: np.ndarray, groups: list[np.ndarray]
 ) -> Fitted:
     """Fit one candidate to every member that has rows enough for it."""
-    seen = trim(members, size, candidate.trimmed)
+    seen = tilt(trim(members, size, candidate.trimmed), size, candidate.tilt)
     distinct = _distinct_rows(seen)
     count = len(candidate.law.parameters)
     enough = distinct >= (2 if candidate.shared else count + 1)
@@ -87,6 +93,15 @@ def trim(members: Members, size: np.ndarray, share: float) -> Members:
     with np.errstate(all="ignore"):
         lowest = np.nanquantile(ordered, share, axis=1, keepdims=True)
     return replace(members, weights=np.where(size >= lowest, members.weights, 0.0))
+
+
+def tilt(members: Members, size: np.ndarray, power: float) -> Members:
+    """Return the members with weights times a power of size, their sums as before."""
+    if not power:
+        return members
+    weights = members.weights * np.where(members.weights > 0, size, 1.0) ** power
+    before = members.weights.sum(axis=1, keepdims=True)
+    return replace(members, weights=weights * before / weights.sum(axis=1, keepdims=True))
 
 
 def _fit_alone(law: Law, members: Members) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,13 +17,14 @@ from scalekit.fitters.combined import (
     combination_values,
     combine,
 )
+from scalekit.fitters.criteria import information_criteria
 from scalekit.fitters.fitted import check_level
+from scalekit.fitters.forecast_words import describe_scores, horizon_notes, rival_notes
 from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
 from scalekit.fitters.laws import Law
-from scalekit.fitters.many import describe_scores, size_of
 from scalekit.fitters.model import to_natural
 from scalekit.fitters.prediction import Prediction, asked_scales, describe_predictions
-from scalekit.fitters.study import Study, choose_along, make_study
+from scalekit.fitters.study import Rows, choose_along, make_study, size_of
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.fitters.fitted import Fit
-
-CLOSE = 0.5  # of the roll-out error: candidates this much worse still count as rivals
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -192,6 +191,7 @@ def choose_law(
     trimmings: Sequence[float] = TRIMMINGS,
     horizon: float = HORIZON,
     weights: str | None = None,
+    rows: Rows = "single",
     confidence_level: float = 0.95,
     rng: RandomState = 0,
 ) -> Choice:
@@ -203,7 +203,8 @@ def choose_law(
     from the roll-out errors at the same log distance. `laws` are names, formulas or laws on the
     same scales; the default are those of params and tokens where both are there, else laws of one
     scale. `along` is the size along which origins lie (default: FLOPs, or the one scale).
-    `weights` names a column ("noise": standard errors, shrunk).
+    `weights` names a column ("noise": standard errors, shrunk); `rows` says what the rows of one
+    curve are, as in `fit_many`.
 
     Raises InputError where there are too few runs for any roll-out.
 
@@ -217,11 +218,11 @@ def choose_law(
     size = choose_along(runs, along)
     candidates = candidates_for(runs, laws, size, trimmings)
     scales = candidates[0].law.scales
-    study = make_study(runs, scales, size, (), weights)
+    study = make_study(runs, scales, size, (), weights, rows)
     fewest = 2 * min(len(candidate.law.parameters) for candidate in candidates)
     found = combine(study, candidates, horizon, as_generator(rng), max(fewest, 4))
     present = study.present[0]
-    notes = (*study.notes, *found.notes(), *_rival_notes(found), *_horizon_notes(found, horizon))
+    notes = (*study.notes, *found.notes(), *rival_notes(found), *horizon_notes(found, horizon))
     return Choice(
         found,
         information_criteria(study, found.fits),
@@ -266,56 +267,3 @@ def with_roll_out_intervals(fit: Fit, prediction: Prediction) -> Prediction:
         notes,
         prediction.provenance,
     )
-
-
-def information_criteria(study: Study, fits: Sequence[Fitted]) -> pd.DataFrame:
-    """Return AIC and BIC of each untrimmed candidate, as differences from the best.
-
-    From normal errors of log loss. They judge the fit to the runs that are there, not the way
-    beyond; they stand beside the roll-outs because people ask for them.
-    """
-    weights = study.members.weights[0]
-    present = weights > 0
-    rows = int(present.sum())
-    found = []
-    for fit in fits:
-        if fit.candidate.trimmed or fit.candidate.shared or not np.isfinite(fit.theta[0]).all():
-            continue
-        centre, _ = fit.forecast(study.members.scales)
-        error = (centre[0] - np.log(study.members.loss[0]))[present]
-        deviance = rows * np.log(max(float(np.average(error**2, weights=weights[present])), 1e-20))
-        count = len(fit.law.parameters) + 1
-        found.append((fit.candidate.name, deviance + 2 * count, deviance + np.log(rows) * count))
-    table = pd.DataFrame(found, columns=["candidate", "aic", "bic"])
-    return table.assign(
-        aic=table["aic"] - table["aic"].min(), bic=table["bic"] - table["bic"].min()
-    )
-
-
-def _horizon_notes(found: Combination, asked: float) -> list[Note]:
-    if found.horizon >= asked:
-        return []
-    return [
-        Note(
-            "shorter_horizon",
-            "warning",
-            f"The runs allow roll-outs over a factor of {found.horizon:.2g} only, not {asked:g}.",
-        )
-    ]
-
-
-def _rival_notes(found: Combination) -> list[Note]:
-    scores = found.scores()
-    best = scores.iloc[0]
-    close = scores[scores["error"] <= (1 + CLOSE) * best["error"]]
-    if len(close) < 2 or best["probability"] > 0.9:
-        return []
-    return [
-        Note(
-            "no_single_law",
-            "info",
-            f"{len(close)} candidates forecast about as well as the best ({best['candidate']}, "
-            f"best in {best['probability']:.0%} of redrawn roll-outs): use the combination, not "
-            "one law.",
-        )
-    ]

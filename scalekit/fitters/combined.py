@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -156,13 +156,21 @@ def combine(
         fits=tuple(fit_all(study, candidates, study.largest)),
         weights=weights,
         probabilities=win_probabilities(past, rng),
-        calibration=calibrate(past, weights),
+        calibration=calibrate(_with_noise(past, study.noise, rng), weights),
         largest=study.largest,
         reference=study.reference,
         origins=origins,
         past=past,
         horizon=horizon,
     )
+
+
+def _with_noise(past: Forecasts, noise: np.ndarray, rng: np.random.Generator) -> Forecasts:
+    """Return roll-outs whose observed rows scatter as single evaluations do."""
+    if not noise.any():
+        return past
+    scatter = noise[past.curve] * rng.standard_normal(len(past))
+    return replace(past, observed=past.observed + scatter)
 
 
 def furthest_origins(study: Study, horizon: float, fewest_rows: int) -> tuple[np.ndarray, float]:
@@ -214,6 +222,7 @@ def combination_values(found: Combination) -> dict[str, Any]:
                 **law_values(fit.law),
                 "trimmed": fit.candidate.trimmed,
                 "shared": fit.candidate.shared,
+                "tilt": fit.candidate.tilt,
             }
             for fit in found.fits
         ],
@@ -249,7 +258,7 @@ def combination_from(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     fits = []
     for k, entry in enumerate(values["candidates"]):
         law = law_from(entry)
-        candidate = Candidate(law, entry["trimmed"], entry["shared"])
+        candidate = Candidate(law, entry["trimmed"], entry["shared"], entry["tilt"])
         kept = [arrays[f"fit{k}_{name}"] for name in ("theta", "covariance", "noise")]
         fits.append(Fitted(candidate, law, *kept))
     calibration = Calibration(

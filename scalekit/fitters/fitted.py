@@ -139,7 +139,8 @@ class Fit(Result):
         parameter = self.law.parameters[k]
         if parameter.fixed:
             return Interval(parameter.lower, parameter.upper, level, "held fixed")
-        ends = np.exp([low, high]) if parameter.log else np.array([low, high])
+        with np.errstate(over="ignore"):  # a parameter that the runs leave open ends at infinity
+            ends = np.exp([low, high]) if parameter.log else np.array([low, high])
         lower, upper = np.clip(ends, parameter.lower, parameter.upper)
         return Interval(float(lower), float(upper), level, self.interval_method)
 

@@ -20,6 +20,7 @@ FEW_CONFIGURATIONS = 20  # below, resampling whole rows loses too many of them: 
 LARGEST_BOOTSTRAP = 20_000_000  # rows x resamples; above, the sandwich formula is exact enough
 POOL = 256  # resamples whose solutions are tried as starts for all others
 ELEMENTS = 24_000_000  # of rows x resamples held at once
+SMALLEST_SHARE = 0.2  # of its noise that a residual is taken to show at least
 SAME = 1e-6  # relative difference of objectives up to which two starts found the same
 
 
@@ -147,7 +148,7 @@ def _wild(
     resamples: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, float]:
-    """Refit to fitted values plus signed residuals; the residuals are widened for the fit's use.
+    """Refit to fitted values plus signed residuals, each widened for how far the fit follows it.
 
     Webb's distribution has six points, so that few clusters still give many resamples.
     """
@@ -156,7 +157,7 @@ def _wild(
     fitted = problem.model.value(solutions.theta[:1], problem.scales)
     residual = problem.residual(solutions.theta[:1])[0]
     groups, inverse = np.unique(clusters, return_inverse=True)
-    widening = small_sample_factor(len(groups), _n_free(problem))
+    widening = _leverage_factor(problem, weights, solutions.theta[0], inverse)
     found, agreements = [], []
     for size in _portions(resamples, len(clusters)):
         signs = webb[rng.integers(0, 6, size=(size, len(groups)))][:, inverse]
@@ -175,6 +176,26 @@ def _wild(
         found.append(theta[np.isfinite(values.min(axis=0))])
         agreements.append(np.mean(np.ptp(values, axis=0) <= SAME * np.abs(values.min(axis=0))))
     return np.concatenate(found), float(np.mean(agreements))
+
+
+def _leverage_factor(
+    problem: Problem, weights: np.ndarray, theta: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Return, per row, how much smaller than the noise the fit has made its cluster's residuals.
+
+    1 / (1 - h) with the leverage h of the cluster (HC3; MacKinnon & White 1985): an outermost run
+    pulls the curve to itself, so its residual says least about its noise.
+    """
+    predicted, first, _ = problem.model.derivatives(theta[None], problem.scales)
+    slopes = np.stack([np.broadcast_to(entry, predicted.shape)[0] for entry in first], axis=1)
+    if problem.objective.on_log:
+        slopes = slopes / predicted[0][:, None]
+    held = (theta <= problem.lower) | (theta >= problem.upper)
+    slopes = np.where(held | ~np.isfinite(slopes), 0.0, slopes) * np.sqrt(weights)[:, None]
+    size = np.linalg.norm(slopes, axis=0)
+    basis, singular, _ = np.linalg.svd(slopes / np.where(size > 0, size, 1), full_matrices=False)
+    leverage = np.bincount(groups, (basis[:, singular > 1e-10] ** 2).sum(axis=1))
+    return (1 / np.maximum(1 - leverage, SMALLEST_SHARE))[groups]
 
 
 def covariance(

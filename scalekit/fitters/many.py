@@ -19,9 +19,10 @@ from scalekit.fitters.combined import (
     combine,
 )
 from scalekit.fitters.fitted import check_level
+from scalekit.fitters.forecast_words import describe_scores, short_curve_notes
 from scalekit.fitters.laws import Law, as_law
 from scalekit.fitters.prediction import Prediction
-from scalekit.fitters.study import Study, choose_along, make_study
+from scalekit.fitters.study import Rows, choose_along, make_study, size_of
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
@@ -31,8 +32,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMS = ("power_constant", "shifted_power", "m3", "lcdb_mmf4", "bnsl1")
-# law, share of the smallest rows dropped, shared: for curves whose start is another regime
-TRIMMED = (("power", 0.5, False), ("power_constant", 0.5, False), ("bnsl1", 0.3, True))
+# law, share of the smallest rows dropped, shared, tilt: for curves whose start is another regime
+MOSTLY_LARGE: tuple[tuple[str, float, bool, float], ...] = (
+    ("power", 0.5, False, 0.0),
+    ("power_constant", 0.5, False, 0.0),
+    ("bnsl1", 0.3, True, 0.0),
+    ("power", 0.0, False, 0.5),
+    ("power_constant", 0.0, False, 0.5),
+)
 HORIZON = 2.0
 
 
@@ -218,6 +225,7 @@ def fit_many(
     share: bool = True,
     horizon: float = HORIZON,
     weights: str | None = None,
+    rows: Rows = "single",
     confidence_level: float = 0.95,
     rng: RandomState = 0,
 ) -> ManyFits:
@@ -230,7 +238,10 @@ def fit_many(
     data every candidate forecasts `horizon` times further; weights of the candidates and widths
     of the intervals come from these. `along` is the scale (default: the first of flops, tokens,
     samples, params, step that is there); `laws` are laws of this one scale, or laws of several
-    scales with `along` given. `weights` names a column ("noise": standard errors, shrunk).
+    scales with `along` given. `weights` names a column ("noise": standard errors, shrunk). With
+    rows="best_so_far" (a log of the best loss so far) or "monotone" (evaluations made to fall by
+    isotonic regression) forecasts and intervals are those of single evaluations, whose noise and
+    mean the rows themselves give away (`fitters.evaluations`).
 
     Raises InputError where no roll-out is possible or a loss is not positive.
 
@@ -245,15 +256,18 @@ def fit_many(
     level = check_level(confidence_level)
     size = choose_along(runs, along)
     forms = [as_law(law).along(size) for law in laws or FORMS]
-    trimmed = [] if laws else [Candidate(as_law(n).along(size), t, s) for n, t, s in TRIMMED]
+    large = [
+        Candidate(as_law(name).along(size), trimmed, shared, tilt)
+        for name, trimmed, shared, tilt in (() if laws else MOSTLY_LARGE)
+    ]
     scales = forms[0].scales
     if any(form.scales != scales for form in forms):
         raise InputError("All laws of one call must depend on the same scales.")
     candidates = [Candidate(form, shared=shared) for shared in (False, True) for form in forms]
-    candidates = [c for c in [*candidates, *trimmed] if share or not c.shared]
+    candidates = [c for c in [*candidates, *large] if share or not c.shared]
     inside = [within] if isinstance(within, str) else list(within)
     named = list(dict.fromkeys([*inside, *([by] if isinstance(by, str) else by)]))
-    study = make_study(runs, scales, size, named, weights)
+    study = make_study(runs, scales, size, named, weights, rows)
     generator = as_generator(rng)
     keys, names, combinations = study.keys.copy(), [], []
     numbers = (
@@ -265,7 +279,7 @@ def fit_many(
         keys.loc[curves, "place"] = np.arange(len(curves))
         combinations.append(combine(study.part(curves), candidates, horizon, generator))
         names.append(", ".join(str(keys.loc[curves[0], name]) for name in inside))
-    notes = [*study.notes, *_lone_notes(study)]
+    notes = [*study.notes, *short_curve_notes(study)]
     for found in combinations:
         notes += list(found.notes())
     return ManyFits(
@@ -273,38 +287,3 @@ def fit_many(
         tuple({note.code: note for note in notes}.values()),
         Provenance(**{**vars(study.provenance), "seed": seed_of(rng)}),
     )  # fmt: skip
-
-
-def _lone_notes(study: Study) -> list[Note]:
-    rows = study.present.sum(axis=1)
-    short = int((rows < 6).sum())
-    if not short:
-        return []
-    return [
-        Note(
-            "short_curves",
-            "warning",
-            f"{short} of {len(study)} curves have fewer than 6 rows; their forecasts rest on what "
-            "the other curves are like.",
-        )
-    ]
-
-
-def size_of(asked: pd.DataFrame, along: str) -> np.ndarray:
-    """Return the sizes of asked rows; FLOPs follow from 6ND."""
-    if along in asked:
-        return asked[along].to_numpy(float)
-    return 6.0 * asked["params"].to_numpy(float) * asked["tokens"].to_numpy(float)
-
-
-def describe_scores(table: pd.DataFrame) -> str:
-    """Return the table of candidates as text; those without weight and chance are counted."""
-    shown = table[(table["weight"] >= 0.005) | (table["probability"] >= 0.05)]
-    lines = [f"  {'candidate':<40} {'weight':>7} {'P(best)':>8} {'error':>8}"]
-    for row in shown.to_dict("records"):
-        lines.append(
-            f"  {row['candidate']:<40} {row['weight']:>7.2f} {row['probability']:>8.2f} "
-            f"{row['error']:>8.2%}"
-        )
-    left = len(table) - len(shown)
-    return "\n".join(lines) + (f"\n  ({left} more without weight)" if left else "")

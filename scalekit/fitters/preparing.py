@@ -13,6 +13,7 @@ from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.laws import Law, as_law
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.starts import centred_on
+from scalekit.moderation import SEED_DF, noise_precision
 from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.tables import RunTable, check_runs
@@ -170,15 +171,14 @@ def _weighting(frame: pd.DataFrame, weights: str | None) -> tuple[np.ndarray, li
         )
     if weights != "noise":
         return values * len(values) / values.sum(), []
-    # a standard error from a few seeds is itself noisy: half of each variance is the typical one
-    relative = values / np.abs(frame["loss"].to_numpy(float))
-    precision = 1 / (0.5 * relative**2 + 0.5 * np.median(relative**2))
+    df = frame["noise_df"].to_numpy(float) if "noise_df" in frame else SEED_DF
     told = Note(
         "noise_weights",
         "info",
-        "Rows are weighted by their standard errors, each variance shrunk half way to the median.",
+        "Rows are weighted by their standard errors, each variance shrunk towards that of all rows "
+        + ("by its column 'noise_df'." if "noise_df" in frame else "as if from three seeds."),
     )
-    return precision * len(values) / precision.sum(), [told]
+    return noise_precision(values / np.abs(frame["loss"].to_numpy(float)), df), [told]
 
 
 def check_enough(law: Law, data: Data, objective: Objective) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -128,7 +128,8 @@ def roll(
 def fit_all(study: Study, candidates: Sequence[Candidate], origins: np.ndarray) -> list[Fitted]:
     """Return every candidate fitted to what each curve has seen at its origin."""
     members = study.until(origins)
-    return [fit_candidate(candidate, members, study.size, study.groups) for candidate in candidates]
+    fits = [fit_candidate(candidate, members, study.size, study.groups) for candidate in candidates]
+    return [replace(fit, noise=np.fmax(fit.noise, study.noise)) for fit in fits]
 
 
 def _last_seen(study: Study, origins: np.ndarray) -> np.ndarray:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.batch import Members
+from scalekit.fitters.evaluations import SAME, behind_best_so_far, behind_monotone
+from scalekit.moderation import SEED_DF, noise_precision
 from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.tables import RunTable, check_runs
 
 SIZES = ("flops", "tokens", "samples", "params", "step")  # in this order, what a run table is along
 LONG = 12  # rows: a curve with noise then rises somewhere
+FEWEST_BEHIND = 20  # rows from which a curve tells what lies behind them
+Rows = Literal["single", "best_so_far", "monotone"]
+BEHIND = {"best_so_far": behind_best_so_far, "monotone": behind_monotone}
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,9 @@ class Study:
 
     `size` is the scale along which origins are set, `scales` all scales of the laws (in units of
     `reference`, so that parameters of different curves compare). `keys` names each curve by the
-    columns `by`; `groups` numbers the values of each of these columns.
+    columns `by`; `groups` numbers the values of each of these columns. `noise` (curves,) is the
+    deviation of the log loss of single evaluations, where it is known to be more than the rows
+    show (0 elsewhere).
     """
 
     by: tuple[str, ...]
@@ -38,6 +45,7 @@ class Study:
     size: np.ndarray
     members: Members
     reference: Mapping[str, float]
+    noise: np.ndarray
     notes: tuple[Note, ...]
     provenance: Provenance
 
@@ -68,6 +76,7 @@ class Study:
             keys=self.keys.iloc[curves].reset_index(drop=True),
             size=self.size[curves],
             members=self.members.part(curves),
+            noise=self.noise[curves],
         )
 
     def until(self, origins: np.ndarray) -> Members:
@@ -88,11 +97,13 @@ def make_study(
     along: str,
     by: Sequence[str] = (),
     weights: str | None = None,
+    rows: Rows = "single",
 ) -> Study:
     """Return the curves of `runs`, one for each combination of the columns `by`.
 
     Rows of one-scale laws are weighted by the log distance to their neighbours, so that a decade
     counts the same however densely it was logged; a column `weight` or `noise` comes on top.
+    Where `rows` are not single evaluations, what lies behind them is found (`evaluations.py`).
     Raises InputError where the loss is not positive, ColumnNotFoundError where a column is missing.
     """
     frame, source, notes = _frame_of(runs)
@@ -115,6 +126,11 @@ def make_study(
     groups = list(kept.groupby(list(by), sort=False, observed=True)) if by else [((), kept)]
     spaced = len(scales) == 1
     parts = [part for _, part in groups]
+    noise = np.zeros(len(parts))
+    if rows != "single":
+        if not spaced:
+            raise InputError(f"rows='{rows}' is for the log of one curve, along one scale.")
+        parts, noise = _look_behind(parts, list(by), along, rows)
     members = Members.of(
         [{n: part[n].to_numpy(float) / reference[n] for n in scales} for part in parts],
         [part["loss"].to_numpy(float) for part in parts],
@@ -130,8 +146,50 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
-    notes = (*table.notes, *_selection_notes([part["loss"].to_numpy(float) for part in parts]))
-    return Study(tuple(by), keys, along, size, members, reference, notes, table.provenance)
+    losses = [part["loss"].to_numpy(float) for part in parts]
+    told = _selection_notes(losses) if rows == "single" else [_behind_note(rows, noise)]
+    notes = (*table.notes, *told)
+    return Study(tuple(by), keys, along, size, members, reference, noise, notes, table.provenance)
+
+
+def _look_behind(
+    parts: list[pd.DataFrame], by: list[str], along: str, rows: Rows
+) -> tuple[list[pd.DataFrame], np.ndarray]:
+    """Return curves of the evaluations behind rows that never rise, and the noise of each curve."""
+    if rows not in BEHIND:
+        raise InputError(f"rows must be one of 'single', {', '.join(map(repr, BEHIND))}: '{rows}'.")
+    for part in parts:
+        rising = np.flatnonzero(np.diff(np.log(part["loss"])) > SAME)
+        if len(rising):
+            name = ", ".join(f"{column}={part[column].iloc[0]}" for column in by) or "the curve"
+            row = part.iloc[rising[0] + 1]
+            raise InputError(
+                f"rows='{rows}', but the loss of {name} rises to {row['loss']:.6g} at "
+                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave rows= out."
+            )
+    every = min((np.diff(part[along]).min() for part in parts if len(part) > 1), default=np.inf)
+    changed, noise = list(parts), np.full(len(parts), np.nan)
+    for k, part in enumerate(parts):
+        if len(part) >= FEWEST_BEHIND:
+            size, logs = part[along].to_numpy(float), np.log(part["loss"].to_numpy(float))
+            found = BEHIND[rows](size, logs, every)
+            changed[k], noise[k] = part.assign(loss=np.exp(found.log_loss)), found.noise
+    if np.isnan(noise).all():
+        raise InputError(
+            f"rows='{rows}': no curve has the {FEWEST_BEHIND} rows from which the noise behind "
+            "them could be told. Leave rows= out."
+        )
+    return changed, np.where(np.isnan(noise), np.nanmedian(noise), noise)
+
+
+def _behind_note(rows: Rows, noise: np.ndarray) -> Note:
+    what = "the best so far" if rows == "best_so_far" else "made to fall"
+    return Note(
+        f"rows_{rows}",
+        "info",
+        f"The rows are {what}; forecasts and intervals are for single evaluations, whose noise "
+        f"they hide: {np.median(noise):.2%} of the loss in the median curve.",
+    )
 
 
 def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
@@ -144,7 +202,9 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
                 "warning",
                 f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
                 "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
-                "intervals hold for further rows chosen in the same way, not for raw ones.",
+                "intervals hold for further rows chosen in the same way. To forecast single "
+                "evaluations, say what the rows are: rows='best_so_far', or rows='monotone' (made "
+                "to fall).",
             )
         ]
     return []
@@ -185,24 +245,15 @@ def row_weights(part: pd.DataFrame, along: str, column: str | None, spaced: bool
         weights = np.maximum(gaps, 1e-3 * max(gaps.mean(), 1e-12))
     if column is not None:
         values = part[column].to_numpy(float)
-        weights = weights * (
-            shrunk_precision(values / part["loss"].to_numpy(float)) if column == "noise" else values
-        )
+        if column == "noise":
+            df = part["noise_df"].to_numpy(float) if "noise_df" in part else SEED_DF
+            values = noise_precision(values / part["loss"].to_numpy(float), df)
+        weights = weights * values
     return weights / weights.mean() if weights.mean() > 0 else np.ones(len(part))
 
 
-def shrunk_precision(relative: np.ndarray, seeds: int = 3) -> np.ndarray:
-    """Return 1 / variance for relative standard errors, each variance shrunk to the typical one.
-
-    Standard errors from a few seeds are themselves noisy, and weights taken from them raw make
-    forecasts worse. The log variances are shrunk by the share of their scatter that is real: all
-    of it less what `seeds` seeds alone would make, the trigamma of half their degrees of freedom
-    (Smyth 2004, the moderated variance of limma).
-    """
-    from scipy.special import polygamma
-
-    logs = np.log(np.maximum(relative, 1e-12) ** 2)
-    sampling = float(polygamma(1, (seeds - 1) / 2))
-    scatter = float(np.var(logs, ddof=1)) if len(logs) > 1 else 0.0
-    real = max(scatter - sampling, 0.0) / scatter if scatter > 0 else 0.0
-    return np.asarray(np.exp(-(logs.mean() + real * (logs - logs.mean()))))
+def size_of(asked: pd.DataFrame, along: str) -> np.ndarray:
+    """Return the sizes of asked rows; FLOPs follow from 6ND."""
+    if along in asked:
+        return asked[along].to_numpy(float)
+    return 6.0 * asked["params"].to_numpy(float) * asked["tokens"].to_numpy(float)

@@ -17,6 +17,7 @@ from scalekit.errors import InputError
 
 Array = NDArray[np.float64]
 MOST_PRIOR_DF = 1e4
+SEED_DF = 2.0  # degrees of freedom of a standard error from three seeds
 FEWEST = 3  # below this many variances their spread says nothing about a prior
 
 
@@ -66,3 +67,19 @@ def inverse_trigamma(value: float) -> float:
         if -step / y < 1e-10:
             break
     return y
+
+
+def noise_precision(noise: ArrayLike, df: ArrayLike = SEED_DF) -> Array:
+    """Return weights (rows,) of mean one for standard errors `noise` (rows,): 1 / variance.
+
+    Every variance is moderated first: standard errors from a few seeds are themselves noisy, and
+    weights taken from them raw make forecasts worse. `df` is that of each standard error (three
+    seeds have two).
+
+    >>> noise_precision([0.01, 0.011, 0.009, 0.01]).round(2).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    variances = np.asarray(noise, dtype=np.float64) ** 2
+    moderated = moderate(variances, df).variances
+    precision = 1 / np.maximum(moderated, 1e-8 * moderated.max())
+    return np.asarray(precision / precision.mean())
