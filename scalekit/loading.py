@@ -10,6 +10,7 @@ from scalekit.results import Result, read_saved
 
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
+    "perceptron": ("scalekit.selectors.pruning_theory.perceptron_result", "Perceptron"),
     "choice": ("scalekit.fitters.choice", "Choice"),
     "fit": ("scalekit.fitters.fitted", "Fit"),
     "many_fits": ("scalekit.fitters.many", "ManyFits"),
