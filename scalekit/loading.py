@@ -10,6 +10,10 @@ from scalekit.results import Result, read_saved
 
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
+    "curriculum": ("scalekit.selectors.curriculum", "Curriculum"),
+    "transferability": ("scalekit.selectors.transferability.ranking", "Transferability"),
+    "agreement": ("scalekit.selectors.agreement.agreeing", "Agreement"),
+    "suspects": ("scalekit.selectors.agreement.suspects", "Suspects"),
     "copies": ("scalekit.selectors.prototypes.copies", "Copies"),
     "cover": ("scalekit.selectors.prototypes.covering", "Cover"),
     "prototypes": ("scalekit.selectors.prototypes.finding", "Prototypes"),

@@ -46,7 +46,7 @@ def read_scores(
 ) -> Scores:  # fmt: skip
     """Return the score `by` of every example; several sources are seeds of the same examples."""
     several = isinstance(source, Sequence) and not isinstance(source, str)
-    opened = [_open(entry) for entry in (source if several else [source])]
+    opened = [open_table_named(entry) for entry in (source if several else [source])]
     frames = [frame for frame, _ in opened]
     first, name_of = frames[0], opened[0][1]
     ids = first["id"].to_numpy()
@@ -80,7 +80,13 @@ def read_scores(
     )  # fmt: skip
 
 
-def _open(source: Any) -> tuple[pd.DataFrame, str]:
+def open_table(source: Any) -> pd.DataFrame:
+    """Return the table of scores in a folder, a file, a ScoreTable or a data frame."""
+    return open_table_named(source)[0]
+
+
+def open_table_named(source: Any) -> tuple[pd.DataFrame, str]:
+    """Return a table of scores with unique ids, and what to call it in messages."""
     if isinstance(source, ScoreTable):
         frame, name = source.frame, source.provenance.source or "the scores"
     elif isinstance(source, pd.DataFrame):
@@ -171,3 +177,44 @@ def _hash(ids: np.ndarray, score: np.ndarray) -> str:
     digest = hashlib.sha256("\n".join(map(str, ids)).encode())
     digest.update(np.ascontiguousarray(score).tobytes())
     return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Oriented:
+    """All scores with a direction, turned so that large is hard: `values` by name, (n,) each.
+
+    `seeds` holds (seeds, n) of every score that was given for several seeds.
+    """
+
+    ids: np.ndarray
+    values: Mapping[str, np.ndarray]
+    seeds: Mapping[str, np.ndarray]
+    source: str
+    notes: tuple[Note, ...]
+
+
+def oriented_scores(source: Any, higher_is: Mapping[str, str]) -> Oriented:
+    """Return every score whose direction is known, of one table or of several seeds."""
+    several = isinstance(source, Sequence) and not isinstance(source, str)
+    opened = [open_table_named(entry) for entry in (source if several else [source])]
+    frames, ids = [frame for frame, _ in opened], opened[0][0]["id"].to_numpy()
+    values: dict[str, np.ndarray] = {}
+    seeds: dict[str, np.ndarray] = {}
+    left = []
+    for name in _score_columns(frames[0]):
+        points = higher_is.get(name, _known_direction(name))
+        if points not in POINTING:
+            left.append(name)
+            continue
+        sign = 1.0 if points == "hard" else -1.0
+        each = [sign * _column(frame, name, ids, k) for k, frame in enumerate(frames)]
+        if len(each) == 1:
+            values[name] = each[0]
+        else:
+            values |= {f"{name}, seed {k}": column for k, column in enumerate(each)}
+            seeds[name] = np.stack(each)
+    notes = () if not left else (
+        Note("no_direction", "info", f"Left out, since large means neither hard nor easy: "
+             f"{', '.join(left)}. Say higher_is= for those that do."),
+    )  # fmt: skip
+    return Oriented(ids, values, seeds, opened[0][1], notes)
