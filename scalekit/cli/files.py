@@ -15,10 +15,10 @@ def read_plain_table(path: Path) -> pd.DataFrame:
     """Return a .csv, .tsv or .parquet file; raises InputError where it cannot be read."""
     import pandas as pd
 
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet,
-               ".tsv": lambda p: pd.read_csv(p, sep="\t")}  # fmt: skip
-    if path.suffix not in readers:
-        raise InputError(f"{path}: tables are read from .csv, .tsv and .parquet files.")
     if not path.exists():
         raise InputError(f"{path} does not exist.")
-    return readers[path.suffix](path)
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix not in (".csv", ".tsv"):
+        raise InputError(f"{path}: tables are read from .csv, .tsv and .parquet files.")
+    return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")

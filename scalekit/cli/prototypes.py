@@ -27,7 +27,7 @@ def prototypes(
     as_json: Json = False,
     output: Output = None,
 ) -> None:
-    """Cluster features; -o distances.parquet writes a score for `scalekit prune --by prototypes`."""
+    """Cluster features; -o d.parquet writes a score that `scalekit prune --by prototypes` reads."""
     from scalekit.cli.files import read_plain_table
     from scalekit.selectors import prototypes as room
     from scalekit.selectors.prototypes.features import open_features

@@ -83,6 +83,7 @@ def prune(
     if side == "auto":
         reasons = choose_side(rows, keep, learning_curve, found.seeds, _chance(found, chance))
         chosen, notes = reasons.side, [*notes, *reasons.notes]
+        chosen = "window" if chosen == "hard" and cutoff else chosen
     hardness = found.hardness
     mask = _choose(found, hardness, present, chosen, count, cutoff, balance, class_floor, quotas,
                    generator)  # fmt: skip
