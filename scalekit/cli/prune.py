@@ -41,6 +41,9 @@ def prune(
     learning_curve: Annotated[
         Path | None, typer.Option(help="CSV with n,error at three sizes, for --side auto.")
     ] = None,
+    trials: Annotated[
+        Path | None, typer.Option(help="CSV with side,keep,error of prunings of a smaller pool.")
+    ] = None,
     chance: Annotated[float | None, typer.Option(help="Error of guessing.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show, write nothing.")] = False,
     seed: Seed = 0,
@@ -64,6 +67,7 @@ def prune(
         features=None if features is None else open_features(features),
         deduplicate=deduplicate,
         learning_curve=None if learning_curve is None else read_plain_table(learning_curve),
+        trials=None if trials is None else read_plain_table(trials),
         chance=chance,
         rng=seed,
     )

@@ -127,7 +127,7 @@ class Curriculum(Result):
         """Return a batch sampler for a DataLoader: rows of each step, from `start_step` on.
 
         The batch of a step depends on the seed and the step alone, so a run that resumes at a step
-        sees what it would have seen. In each pass over what is available no example repeats.
+        sees what it would have seen. Within a batch no example repeats.
         """
         from torch.utils.data import Sampler
 

@@ -49,7 +49,7 @@ def chunks(
     for start in range(0, count, CHUNK):
         at = slice(start, min(start + CHUNK, count))
         block = features[at] if rows is None else features[rows[at]]
-        part = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32)).to(device)
+        part = torch.from_numpy(np.array(block, dtype=np.float32)).to(device)
         size = torch.linalg.vector_norm(part, dim=1)
         bad = (
             ~torch.isfinite(size) if metric == "euclidean" else ~(torch.isfinite(size) & (size > 0))

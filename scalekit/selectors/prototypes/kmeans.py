@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PER_CENTRE = 256
 BLOCK = 4_096  # rows whose distances to all centres are held at once
+FEW_CENTRES, SPREAD_ROWS, TRIES = 100, 8_192, 4
 STILL = 1e-4  # relative gain of the objective below which iterations end
 METRICS = ("cosine", "euclidean")
 
@@ -58,7 +59,7 @@ def fit_clusters(
         np.sort(rng.choice(rows, size=count, replace=False)) if count < rows else np.arange(rows)
     )
     sample = torch.cat([part for _, part in chunks(features, metric, device, drawn)])
-    centres = sample[torch.from_numpy(rng.choice(count, size=k, replace=False)).to(device)].clone()
+    centres = _spread(sample, k, rng) if k <= FEW_CENTRES else sample[_draw(count, k, rng, device)]
     before, done = np.inf, 0
     while done < iterations:
         done += 1
@@ -75,6 +76,36 @@ def fit_clusters(
         cluster[at] = mine.cpu().numpy()
         distance[at] = distance_to(part, centres[mine], metric).cpu().numpy()
     return Clusters(centres.cpu().numpy(), cluster, distance, done)
+
+
+def _draw(count: int, k: int, rng: np.random.Generator, device: str) -> Tensor:
+    import torch
+
+    return torch.from_numpy(rng.choice(count, size=k, replace=False)).to(device)
+
+
+def _spread(sample: Tensor, k: int, rng: np.random.Generator) -> Tensor:
+    """Return first centres that are far apart: k-means++ (Arthur & Vassilvitskii 2007).
+
+    Of a few candidates drawn with odds of the squared distance the best one is taken. Worth its k
+    passes for few centres only; many random ones are spread by their number.
+    """
+    import torch
+
+    part = sample[
+        torch.from_numpy(np.sort(rng.permutation(len(sample))[:SPREAD_ROWS])).to(sample.device)
+    ]
+    chosen = [int(rng.integers(len(part)))]
+    near = ((part - part[chosen[0]]) ** 2).sum(1)
+    for _ in range(k - 1):
+        odds = near.double().cpu().numpy()
+        odds = odds / odds.sum() if odds.sum() > 0 else np.full(len(odds), 1 / len(odds))
+        drawn = torch.from_numpy(rng.choice(len(part), size=TRIES, p=odds)).to(part.device)
+        after = torch.minimum(near, ((part[drawn][:, None] - part) ** 2).sum(2))
+        best = int(after.sum(1).argmin())
+        chosen.append(int(drawn[best]))
+        near = after[best]
+    return part[chosen].clone()
 
 
 def distance_to(part: Tensor, centres: Tensor, metric: str) -> Tensor:

@@ -37,6 +37,7 @@ def prune(
     features: np.ndarray | None = None,
     deduplicate: float | None = None,
     learning_curve: pd.DataFrame | None = None,
+    trials: pd.DataFrame | None = None,
     chance: float | None = None,
     rng: RandomState = 0,
 ) -> Selection:
@@ -49,7 +50,8 @@ def prune(
     `side`: "hard", "easy", "random", "stratified" and "window" (both after the hardest share
     `cutoff`, where mislabelled examples sit, is dropped), "probabilistic", or "auto": what the
     abundance of data supports, from a `learning_curve` (columns n and error, at three sizes) whose
-    guessing error is `chance`, and from how far seeds disagree. `higher_is` ("hard" or "easy") is
+    guessing error is `chance`, from how far seeds disagree, and from `trials` (columns side, keep
+    and error: prunings tried on a smaller pool, with "random" among the sides). `higher_is` ("hard" or "easy") is
     needed for a score that the catalogue does not know. Where there are labels every class keeps
     at least `class_floor` of its share; `balance="label"` keeps the same share of every class;
     `quotas` sets the number of each. `deduplicate` drops, before all else, near copies closer than
@@ -81,7 +83,9 @@ def prune(
         )
     chosen = side
     if side == "auto":
-        reasons = choose_side(rows, keep, learning_curve, found.seeds, _chance(found, chance))
+        reasons = choose_side(
+            rows, keep, learning_curve, trials, found.seeds, _chance(found, chance)
+        )
         chosen, notes = reasons.side, [*notes, *reasons.notes]
         chosen = "window" if chosen == "hard" and cutoff else chosen
     hardness = found.hardness
