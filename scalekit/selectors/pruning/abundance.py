@@ -219,7 +219,7 @@ def metric_angle(seeds: Sequence[np.ndarray]) -> tuple[float, Note]:
         )
     places = pd.DataFrame(dict(enumerate(seeds))).rank().to_numpy()
     margins = ndtri((1 + (places - 0.5) / len(places)) / 2)
-    between = float(np.corrcoef(margins.T)[np.triu_indices(len(seeds), 1)].mean())
+    between = float(np.atleast_2d(np.corrcoef(margins.T))[np.triu_indices(len(seeds), 1)].mean())
     cosine = _cosine_from(min(max(between, 1e-6), 1 - 1e-12))
     single = np.arccos(np.sqrt(cosine))
     angle = float(np.arctan(np.tan(single) / np.sqrt(len(seeds))))

@@ -51,8 +51,8 @@ def prune(
     `cutoff`, where mislabelled examples sit, is dropped), "probabilistic", or "auto": what the
     abundance of data supports, from a `learning_curve` (columns n and error, at three sizes) whose
     guessing error is `chance`, from how far seeds disagree, and from `trials` (columns side, keep
-    and error: prunings tried on a smaller pool, with "random" among the sides). `higher_is` ("hard" or "easy") is
-    needed for a score that the catalogue does not know. Where there are labels every class keeps
+    and error: prunings tried on a smaller pool, with "random" among the sides).
+    `higher_is` ("hard" or "easy") is needed for a score that the catalogue does not know. Where there are labels every class keeps
     at least `class_floor` of its share; `balance="label"` keeps the same share of every class;
     `quotas` sets the number of each. `deduplicate` drops, before all else, near copies closer than
     that in cosine distance of `features`.
