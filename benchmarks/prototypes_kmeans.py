@@ -45,7 +45,8 @@ model = faiss.Kmeans(x.shape[1], k, niter=10, seed=1, spherical=True, max_points
 model.train(np.ascontiguousarray(x))
 index = faiss.IndexFlatIP(x.shape[1])
 index.add(model.centroids)
-cosines = [index.search(np.ascontiguousarray(x[i:i + 50000]), 1)[0] for i in range(0, len(x), 50000)]
+parts = range(0, len(x), 50000)
+cosines = [index.search(np.ascontiguousarray(x[i:i + 50000]), 1)[0] for i in parts]
 print(json.dumps([time.process_time() - start, time.perf_counter() - wall,
                   float(np.concatenate(cosines).astype(np.float64).mean()),
                   (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
@@ -66,9 +67,8 @@ def write(path: Path, rows: int, wide: int = 512, kinds: int = 3000) -> None:
 
 
 def measure(python: str, code: str, *arguments: str) -> list[str]:
-    run = subprocess.run(
-        [python, "-c", code, *arguments], capture_output=True, text=True, check=False
-    )
+    command = [python, "-c", code, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         return ["fails", run.stderr.strip().splitlines()[-1][:60], "", ""]
     cpu, wall, cosine, memory = json.loads(run.stdout.strip().splitlines()[-1])
@@ -85,8 +85,10 @@ def main() -> None:
         path = Path(home) / "x.npy"
         write(path, options.rows)
         k = str(options.centres)
-        rows = [["scalekit, bfloat16", *measure(sys.executable, OURS, str(path), k, "half")],
-                ["scalekit, float32", *measure(sys.executable, OURS, str(path), k, "full")]]  # fmt: skip
+        rows = [
+            [f"scalekit, {name}", *measure(sys.executable, OURS, str(path), k, how)]
+            for name, how in (("bfloat16", "half"), ("float32", "full"))
+        ]
         if options.peer_python:
             rows.append(["faiss-cpu", *measure(options.peer_python, FAISS, str(path), k)])
         else:

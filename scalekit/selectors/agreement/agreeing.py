@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 500
 SHOWN = 20  # of the examples on which scores disagree most
+SEED = r", seed (\d+)$"  # how columns of several seeds are told apart
 ENOUGH = 0.9  # overlap of selections that one would call the same
 
 
@@ -61,11 +62,29 @@ class Agreement(Result):
             f"{self.provenance.n_rows:,} examples; the hardest {self.top:.0%} overlap by chance by "
             f"{chance_overlap(self.top):.3f}",
             "",
-            self.pairs.to_string(index=False, float_format="{:.3f}".format),
+            self._shown().to_string(index=False, float_format="{:.3f}".format),
         ]
         for name, count in self.seeds_needed.items():
             lines.append(f"{name}: about {count:.0f} seeds for selections that overlap by {ENOUGH}")
         return with_notes("\n".join(lines), self.notes)
+
+    def _shown(self) -> pd.DataFrame:
+        """Return the pairs; of several seeds their mean over seeds, by scores."""
+        if not self.seeds_needed:
+            return self.pairs
+        first, second = (
+            self.pairs[c].str.replace(SEED, "", regex=True) for c in ("first", "second")
+        )
+        swap = first > second
+        seeds = (
+            self.pairs["first"].str.extract(SEED)[0] == self.pairs["second"].str.extract(SEED)[0]
+        )
+        named = self.pairs.assign(
+            first=first.where(~swap, second), second=second.where(~swap, first),
+            of=np.where(seeds, "one seed", "two seeds"),
+        )  # fmt: skip
+        columns = ["spearman", "overlap", "chance"]
+        return named.groupby(["first", "second", "of"], sort=False)[columns].mean().reset_index()
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a pair of scores."""

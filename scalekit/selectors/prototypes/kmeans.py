@@ -58,7 +58,9 @@ def fit_clusters(
     drawn = (
         np.sort(rng.choice(rows, size=count, replace=False)) if count < rows else np.arange(rows)
     )
-    sample = torch.cat([part for _, part in chunks(features, metric, device, drawn)])
+    sample = torch.empty((count, features.shape[1]), device=device)
+    for at, part in chunks(features, metric, device, drawn):
+        sample[at] = part
     centres = _spread(sample, k, rng) if k <= FEW_CENTRES else sample[_draw(count, k, rng, device)]
     before, done = np.inf, 0
     while done < iterations:
@@ -66,7 +68,7 @@ def fit_clusters(
         nearest, near = _assign(sample, centres, metric, half)
         objective = float(near.double().mean())
         centres = _move(sample, nearest, near, centres, metric, rng)
-        if before - objective <= STILL * abs(before):
+        if done > 1 and before - objective <= STILL * before:
             break
         before = objective
     cluster = np.empty(rows, dtype=np.int32)

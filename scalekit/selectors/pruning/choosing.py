@@ -52,10 +52,11 @@ def prune(
     abundance of data supports, from a `learning_curve` (columns n and error, at three sizes) whose
     guessing error is `chance`, from how far seeds disagree, and from `trials` (columns side, keep
     and error: prunings tried on a smaller pool, with "random" among the sides).
-    `higher_is` ("hard" or "easy") is needed for a score that the catalogue does not know. Where there are labels every class keeps
-    at least `class_floor` of its share; `balance="label"` keeps the same share of every class;
-    `quotas` sets the number of each. `deduplicate` drops, before all else, near copies closer than
-    that in cosine distance of `features`.
+
+    `higher_is` ("hard" or "easy") is needed for a score that the catalogue does not know. Where
+    there are labels every class keeps at least `class_floor` of its share; `balance="label"` keeps
+    the same share of every class; `quotas` sets the number of each. `deduplicate` drops, before all
+    else, near copies closer than that in cosine distance of `features`.
 
     Raises InputError where keep is not between 0 and 1, ids repeat or differ between seeds, the
     score or its direction is unknown, or quotas cannot be met.

@@ -69,10 +69,10 @@ class Selection(Result):
         classes = self.retention()
         if len(classes):
             ordered = classes.sort_values("share")
-            low, high = ordered.iloc[0], ordered.iloc[-1]
+            names, shares = ordered["label"].to_numpy(), ordered["share"].to_numpy()
             lines.append(
-                f"classes keep from {low['share']:.1%} ({low['label']}) to {high['share']:.1%} "
-                f"({high['label']}); random would keep {self.mask.mean():.1%} of each"
+                f"classes keep from {shares[0]:.1%} ({names[0]}) to {shares[-1]:.1%} "
+                f"({names[-1]}); random would keep {self.mask.mean():.1%} of each"
             )
         if len(self.overlaps):
             lines += ["", self.overlaps.to_string(index=False, float_format="{:.3f}".format)]

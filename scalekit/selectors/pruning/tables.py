@@ -93,6 +93,10 @@ def open_table_named(source: Any) -> tuple[pd.DataFrame, str]:
         frame, name = source, "the table"
     else:
         path, name = Path(source), str(source)
+        if not path.exists():
+            raise InputError(
+                f"{path} does not exist. Give a folder of scores, or a table with ids."
+            )
         if path.is_dir():
             frame = open_scores(path).frame
         elif path.suffix in (".csv", ".tsv"):
