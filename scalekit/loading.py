@@ -10,6 +10,16 @@ from scalekit.results import Result, read_saved
 
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
+    "curriculum": ("scalekit.selectors.curriculum", "Curriculum"),
+    "transferability": ("scalekit.selectors.transferability.ranking", "Transferability"),
+    "agreement": ("scalekit.selectors.agreement.agreeing", "Agreement"),
+    "suspects": ("scalekit.selectors.agreement.suspects", "Suspects"),
+    "copies": ("scalekit.selectors.prototypes.copies", "Copies"),
+    "cover": ("scalekit.selectors.prototypes.covering", "Cover"),
+    "prototypes": ("scalekit.selectors.prototypes.finding", "Prototypes"),
+    "pruning_frontier": ("scalekit.selectors.pruning.kept_frontier", "PruningFrontier"),
+    "selection": ("scalekit.selectors.pruning.selection", "Selection"),
+    "perceptron": ("scalekit.selectors.pruning_theory.perceptron_result", "Perceptron"),
     "choice": ("scalekit.fitters.choice", "Choice"),
     "fit": ("scalekit.fitters.fitted", "Fit"),
     "many_fits": ("scalekit.fitters.many", "ManyFits"),

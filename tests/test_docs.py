@@ -28,16 +28,15 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_blocks_of_a_page_run(page: Path) -> None:
+def test_the_blocks_and_commands_of_a_page_run(page: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     for number, block in enumerate(BLOCK.findall(page.read_text())):
         exec(compile(block, f"{page.name}, block {number + 1}", "exec"), names)
+    run_commands(page)
 
 
-@pytest.mark.usefixtures("reader")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_scalekit_commands_of_a_page_run(page: Path) -> None:
-    """Lines `$ scalekit ...` in console blocks; a line that ends in a backslash goes on."""
+def run_commands(page: Path) -> None:
+    """Run the lines `$ scalekit ...` of console blocks; after a backslash a line goes on."""
     import shlex
 
     from typer.testing import CliRunner

@@ -31,6 +31,12 @@ COMMANDS = {
     "distance": ("distance", "distance"),
     "transport": ("transport", "transport"),
     "project": ("project", "project"),
+    "prune": ("prune", "prune"),
+    "agreement": ("agreement", "agreement"),
+    "prototypes": ("prototypes", "prototypes"),
+    "transferability": ("transferability", "transferability"),
+    "curriculum": ("curriculum", "curriculum"),
+    "theory": ("theory", "theory"),
     "score": ("score", "score"),
     "scores": ("scores", "scores"),
 }

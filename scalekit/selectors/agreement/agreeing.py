@@ -1,0 +1,217 @@
+"""`agreement`: do scores, and seeds of a score, call the same examples hard?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import InputError
+from scalekit.notes import Note
+from scalekit.results import Provenance, Result, with_notes
+from scalekit.seeds import RandomState, as_generator, seed_of
+from scalekit.selectors.pruning.rules import top
+from scalekit.selectors.pruning.tables import oriented_scores
+from scalekit.selectors.scores.table import ScoreTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RESAMPLES = 500
+SHOWN = 20  # of the examples on which scores disagree most
+SEED = r", seed (\d+)$"  # how columns of several seeds are told apart
+ENOUGH = 0.9  # overlap of selections that one would call the same
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Agreement(Result):
+    """Scores against each other, all turned so that large is hard.
+
+    `pairs` has one row a pair: Spearman's rank correlation with its interval, the overlap
+    (Jaccard) of their hardest share `top` with its interval, and the overlap by chance.
+    `disagreements` are the examples whose ranks differ most. `seeds_needed` maps a score that was
+    given for several seeds to the number of seeds whose mean selects the same with overlap .9.
+    """
+
+    kind: ClassVar[str] = "agreement"
+    pairs: pd.DataFrame
+    disagreements: pd.DataFrame
+    seeds_needed: Mapping[str, float]
+    top: float
+    confidence_level: float
+    notes: tuple[Note, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def matrix(self, value: str = "spearman") -> pd.DataFrame:
+        """Return `value` of all pairs as a symmetric table."""
+        names = list(dict.fromkeys([*self.pairs["first"], *self.pairs["second"]]))
+        table = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
+        for row in self.pairs.to_dict("records"):
+            table.loc[row["first"], row["second"]] = row[value]
+            table.loc[row["second"], row["first"]] = row[value]
+        return table
+
+    def summary(self) -> str:
+        """Return the pairs, and the seeds needed."""
+        lines = [
+            f"{self.provenance.n_rows:,} examples; the hardest {self.top:.0%} overlap by chance by "
+            f"{chance_overlap(self.top):.3f}",
+            "",
+            self._shown().to_string(index=False, float_format="{:.3f}".format),
+        ]
+        for name, count in self.seeds_needed.items():
+            lines.append(f"{name}: about {count:.0f} seeds for selections that overlap by {ENOUGH}")
+        return with_notes("\n".join(lines), self.notes)
+
+    def _shown(self) -> pd.DataFrame:
+        """Return the pairs; of several seeds their mean over seeds, by scores."""
+        if not self.seeds_needed:
+            return self.pairs
+        first, second = (
+            self.pairs[c].str.replace(SEED, "", regex=True) for c in ("first", "second")
+        )
+        swap = first > second
+        seeds = (
+            self.pairs["first"].str.extract(SEED)[0] == self.pairs["second"].str.extract(SEED)[0]
+        )
+        named = self.pairs.assign(
+            first=first.where(~swap, second), second=second.where(~swap, first),
+            of=np.where(seeds, "one seed", "two seeds"),
+        )  # fmt: skip
+        columns = ["spearman", "overlap", "chance"]
+        return named.groupby(["first", "second", "of"], sort=False)[columns].mean().reset_index()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a pair of scores."""
+        return self.pairs.copy()
+
+    def payload(self) -> dict[str, Any]:
+        """Return pairs, disagreements and seeds needed."""
+        return {
+            "params": {}, "top": self.top, "confidence_level": self.confidence_level,
+            "pairs": self.pairs.to_dict("records"), "seeds_needed": dict(self.seeds_needed),
+            "disagreements": self.disagreements.to_dict("records"),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Agreement:
+        """Return what `save` wrote."""
+        return cls(
+            pd.DataFrame(values["pairs"]), pd.DataFrame(values["disagreements"]),
+            values["seeds_needed"], values["top"], values["confidence_level"],
+            tuple(Note(**note) for note in values["notes"]),
+            Provenance.from_dict(values["provenance"]),
+        )  # fmt: skip
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the rank correlations as a heat map."""
+        from scalekit.axes import new_axes
+
+        ax, table = new_axes(ax), self.matrix()
+        ax.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
+        ax.set_xticks(range(len(table)), table.columns, rotation=45, ha="right")
+        ax.set_yticks(range(len(table)), table.index)
+        for k, row in enumerate(table.to_numpy()):
+            for m, value in enumerate(row):
+                ax.text(m, k, f"{value:.2f}", ha="center", va="center", fontsize="small",
+                        color="white" if abs(value) > 0.6 else "black")  # fmt: skip
+        ax.set_title("Rank correlation of hardness", fontsize="medium")
+        return ax
+
+
+def chance_overlap(share: float) -> float:
+    """Return the overlap (Jaccard) of two random selections of this share, of many examples."""
+    return share / (2 - share)
+
+
+def agreement(
+    scores: ScoreTable | pd.DataFrame | str | Path | Sequence[Any],
+    top_share: float = 0.1,
+    *,
+    higher_is: Mapping[str, str] | None = None,
+    confidence_level: float = 0.95,
+    rng: RandomState = 0,
+) -> Agreement:
+    """Compare all scores of a table (or of several seeds): do they call the same examples hard?
+
+    `scores` as in `prune`; of several tables every score enters as "name, seed k". `higher_is`
+    gives the direction of scores that the catalogue does not know; those without one are left out
+    and told. Intervals: percentiles over resampled examples. Ties at the cut are drawn.
+
+    Raises InputError for fewer than two scores, or a share that holds no example.
+
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"id": range(100), "el2n": rng.random(100), "loss": rng.random(100)})
+    >>> abs(agreement(table).pairs["spearman"][0]) < 0.3
+    np.True_
+    """
+    found = oriented_scores(scores, higher_is or {})
+    names, values = list(found.values), np.stack(list(found.values.values()))
+    count = round(top_share * values.shape[1])
+    if len(names) < 2 or not 0 < count < values.shape[1]:
+        raise InputError(
+            f"Agreement needs two scores with a direction and a share from 0 to 1 that holds "
+            f"an example; got {len(names)} score(s) and {top_share:g} of {values.shape[1]}."
+        )
+    generator = as_generator(rng)
+    ranks = pd.DataFrame(values).rank(axis=1).to_numpy()
+    masks = np.stack([top(row, count, generator) for row in values])
+    picks = generator.integers(values.shape[1], size=(RESAMPLES, values.shape[1]))
+    ends = [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
+    rows = []
+    for k, m in combinations(range(len(names)), 2):
+        spread = np.quantile(_correlations(ranks[k], ranks[m], picks), ends)
+        both, either = masks[k] & masks[m], masks[k] | masks[m]
+        drawn = both[picks].sum(axis=1) / np.maximum(either[picks].sum(axis=1), 1)
+        low, high = np.quantile(drawn, ends)
+        rows.append({
+            "first": names[k], "second": names[m],
+            "spearman": float(np.corrcoef(ranks[k], ranks[m])[0, 1]),
+            "ci_lower": spread[0], "ci_upper": spread[1], "overlap": both.sum() / either.sum(),
+            "overlap_lower": low, "overlap_upper": high, "chance": chance_overlap(top_share),
+        })  # fmt: skip
+    span = np.ptp(ranks, axis=0) / values.shape[1]
+    most = np.argsort(-span, kind="stable")[:SHOWN]
+    disagreements = pd.DataFrame({"id": found.ids[most], "rank_range": span[most]}).assign(
+        **{name: ranks[k, most] / values.shape[1] for k, name in enumerate(names)}
+    )
+    return Agreement(
+        pd.DataFrame(rows), disagreements, _seeds_needed(found.seeds, count, generator), top_share,
+        confidence_level, found.notes,
+        Provenance(source=found.source, n_rows=values.shape[1], seed=seed_of(rng)),
+    )  # fmt: skip
+
+
+def _correlations(first: np.ndarray, second: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """Return the correlation of two rankings in every resample."""
+    a, b = first[picks], second[picks]
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.asarray((a * b).sum(axis=1) / np.maximum(size, 1e-300))
+
+
+def _seeds_needed(
+    seeds: Mapping[str, np.ndarray], count: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Return how many seeds must be averaged for two such means to select alike.
+
+    The overlap of means of k seeds is simulated from the mean over seeds plus the noise between
+    them, for k = 1, 2, 4, ... up to 256.
+    """
+    found = {}
+    for name, values in seeds.items():
+        centre, noise = values.mean(axis=0), values.std(axis=0, ddof=1)
+        for k in 2 ** np.arange(9):
+            pair = centre + noise / np.sqrt(k) * rng.standard_normal((2, len(centre)))
+            one, other = (top(row, count, rng) for row in pair)
+            found[name] = float(k)
+            if (one & other).sum() / (one | other).sum() >= ENOUGH:
+                break
+        else:
+            found[name] = float("inf")
+    return found

@@ -1,0 +1,96 @@
+"""The commands of what to keep: outputs, dry runs, messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from scalekit.cli.main import build_app
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    rng = np.random.default_rng(0)
+    label, truth = rng.integers(0, 3, 120), rng.random(120)
+    for seed in range(2):
+        pd.DataFrame({
+            "id": [f"x{k}" for k in range(120)], "label": label,
+            "el2n": truth + 0.05 * rng.random(120), "loss": truth**2, "odd": truth,
+        }).to_csv(tmp_path / f"seed{seed}.csv", index=False)  # fmt: skip
+    np.save(tmp_path / "features.npy", rng.standard_normal((120, 6)) + label[:, None])
+    pd.DataFrame({"label": label}).to_csv(tmp_path / "labels.csv", index=False)
+    pd.DataFrame({"n": [100, 200, 400], "error": [0.2, 0.12, 0.07]}).to_csv(
+        tmp_path / "curve.csv", index=False
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: str, code: int = 0) -> str:
+    done = CliRunner().invoke(build_app(), list(words))
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_prune_writes_ids_and_manifest_unless_dry(folder: Path) -> None:
+    words = ("prune", "seed0.csv", "seed1.csv", "--keep", "0.25", "--by", "el2n", "--side", "hard",
+             "-o", "keep.csv")  # fmt: skip
+    assert "30 of 120 examples kept" in run(*words, "--dry-run")
+    assert not (folder / "keep.csv").exists()
+    run(*words)
+    assert len(pd.read_csv(folder / "keep.csv")) == 30
+    assert json.loads((folder / "keep.manifest.json").read_text())["manifest"]["seeds"] == 2
+
+
+@pytest.mark.usefixtures("folder")
+def test_prune_takes_a_curve_and_prototypes() -> None:
+    out = run("prune", "seed0.csv", "--keep", "0.5", "--by", "el2n", "--learning-curve",
+              "curve.csv", "--chance", "0.67", "--json")  # fmt: skip
+    assert json.loads(out)["manifest"]["asked"] == "auto"
+    out = run("prune", "seed0.csv", "--keep", "0.5", "--by", "prototypes", "--side", "easy",
+              "--features", "features.npy")  # fmt: skip
+    assert "easy by prototypes" in out
+
+
+@pytest.mark.usefixtures("folder")
+def test_agreement_and_suspects() -> None:
+    assert "seeds for selections" in run("agreement", "seed0.csv", "seed1.csv")
+    assert "labels are suspected" in run("agreement", "seed0.csv", "--mislabelled", "gmm")
+
+
+def test_prototypes_and_copies(folder: Path) -> None:
+    assert "nothing is written" in run("prototypes", "features.npy", "--dry-run")
+    run("prototypes", "features.npy", "-k", "5", "-o", "d.parquet")
+    assert "prototypes" in pd.read_parquet(folder / "d.parquet")
+    assert "class means" in run("prototypes", "features.npy", "--labels", "labels.csv")
+    assert "examples stay" in run("prototypes", "features.npy", "--copies", "0.01")
+
+
+@pytest.mark.usefixtures("folder")
+def test_transferability_curriculum_and_theory() -> None:
+    assert "logme" in run("transferability", "features.npy", "--labels", "labels.csv")
+    assert "curriculum order" in run("curriculum", "seed0.csv", "--steps", "20", "--by", "el2n")
+    assert "0.0609" in run("theory", "pruning", "--examples", "8", "--keep", "0.5")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("prune", "seed0.csv", "--keep", "1.5", "--by", "el2n"), "keep must lie between 0 and 1"),
+        (("prune", "seed0.csv", "--keep", "0.5", "--by", "odd"), "--higher-is"),
+        (("prune", "none.csv", "--keep", "0.5"), "none.csv"),
+        (("prune", "features.npy", "--keep", "0.5"), "no folder of scores"),
+        (("prune", "seed0.csv", "--keep", ".5", "--by", "el2n", "--trials", "t.csv"), "t.csv does not"),
+        (("theory", "purning"), "no theory of 'purning'"),
+        (("theory", "pruning", "--keep", "half"), "numbers separated by commas"),
+        (("prototypes", "seed0.csv"), r".npy"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_in_one_message(words: tuple, message: str) -> None:
+    assert message in run(*words, code=1)
