@@ -92,7 +92,7 @@ def test_threshold_samples_and_information_decide_as_published(tmp_path: Path) -
 def test_suspects_are_handed_to_cleanlab_in_its_columns() -> None:
     table = pd.DataFrame({"id": [1, 2], "label": [0, 1], "pvi": [-1.0, 1.0]})
     handed = sk.mislabelled(table, "pvi").to_cleanlab()
-    assert handed.columns.tolist() == ["is_label_issue", "label_quality", "given_label"]
+    assert handed.columns.tolist() == ["is_label_issue", "label_score", "given_label"]
     assert handed.loc[1].tolist() == [True, 0.0, 0]
 
 

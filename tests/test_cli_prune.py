@@ -86,7 +86,7 @@ def test_transferability_curriculum_and_theory() -> None:
         (("prune", "seed0.csv", "--keep", "0.5", "--by", "odd"), "--higher-is"),
         (("prune", "none.csv", "--keep", "0.5"), "none.csv"),
         (("prune", "features.npy", "--keep", "0.5"), "no folder of scores"),
-        (("prune", "seed0.csv", "--keep", ".5", "--by", "el2n", "--trials", "t.csv"), "t.csv does not"),
+        (("prune", "seed0.csv", "--keep", ".5", "--by", "el2n", "--trials", "t.csv"), "t.csv"),
         (("theory", "purning"), "no theory of 'purning'"),
         (("theory", "pruning", "--keep", "half"), "numbers separated by commas"),
         (("prototypes", "seed0.csv"), r".npy"),

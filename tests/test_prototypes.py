@@ -132,3 +132,21 @@ def test_bad_features_are_refused_by_row() -> None:
         sk.near_duplicates(x, 3.0)
     with pytest.raises(InputError, match=r"\.npy files"):
         sk.prototypes("features.csv", 3)
+
+
+def test_centres_far_from_the_origin_and_exact_copies_are_told_apart() -> None:
+    x = blobs(np.random.default_rng(8))
+    near, far = (sk.prototypes(x + off, 6, metric="euclidean") for off in (0, 1000))
+    assert far.distance.mean() == pytest.approx(near.distance.mean(), rel=0.01)
+    twice = np.repeat(x, 2, axis=0)
+    assert sk.near_duplicates(twice, 0.0).keep.sum() == len(x)
+
+
+def test_a_cover_ends_where_all_is_covered_and_bad_ids_are_named() -> None:
+    found = sk.k_center(np.array([[0.0], [1.0], [0.0], [1.0]]), 3)
+    assert len(found.rows) == 2
+    assert found.notes[0].code == "all_covered"
+    with pytest.raises(InputError, match="id '7' occurs more than once"):
+        sk.prototypes(np.eye(3), 2, ids=[7, 8, 7])
+    with pytest.raises(InputError, match="row 1 has none"):
+        sk.prototypes(np.eye(3), labels=[0.0, np.nan, 1.0])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RESAMPLES = 500
+ELEMENTS = 4_000_000  # of resamples x examples held at once
 SHOWN = 20  # of the examples on which scores disagree most
 SEED = r", seed (\d+)$"  # how columns of several seeds are told apart
 ENOUGH = 0.9  # overlap of selections that one would call the same
@@ -161,14 +162,12 @@ def agreement(
     generator = as_generator(rng)
     ranks = pd.DataFrame(values).rank(axis=1).to_numpy()
     masks = np.stack([top(row, count, generator) for row in values])
-    picks = generator.integers(values.shape[1], size=(RESAMPLES, values.shape[1]))
     ends = [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
     rows = []
     for k, m in combinations(range(len(names)), 2):
-        spread = np.quantile(_correlations(ranks[k], ranks[m], picks), ends)
+        correlations, overlaps = _resampled(ranks[[k, m]], masks[[k, m]], generator)
+        spread, (low, high) = np.quantile(correlations, ends), np.quantile(overlaps, ends)
         both, either = masks[k] & masks[m], masks[k] | masks[m]
-        drawn = both[picks].sum(axis=1) / np.maximum(either[picks].sum(axis=1), 1)
-        low, high = np.quantile(drawn, ends)
         rows.append({
             "first": names[k], "second": names[m],
             "spearman": float(np.corrcoef(ranks[k], ranks[m])[0, 1]),
@@ -187,12 +186,21 @@ def agreement(
     )  # fmt: skip
 
 
-def _correlations(first: np.ndarray, second: np.ndarray, picks: np.ndarray) -> np.ndarray:
-    """Return the correlation of two rankings in every resample."""
-    a, b = first[picks], second[picks]
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.asarray((a * b).sum(axis=1) / np.maximum(size, 1e-300))
+def _resampled(
+    ranks: np.ndarray, masks: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return correlation and overlap of two scores (2, n) in every resample of the examples."""
+    rows = ranks.shape[1]
+    both, either = masks[0] & masks[1], masks[0] | masks[1]
+    step, correlations, overlaps = max(1, ELEMENTS // rows), [], []
+    for start in range(0, RESAMPLES, step):
+        picks = rng.integers(rows, size=(min(step, RESAMPLES - start), rows))
+        a, b = ranks[0][picks], ranks[1][picks]
+        a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+        size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+        correlations.append((a * b).sum(axis=1) / np.maximum(size, 1e-300))
+        overlaps.append(both[picks].sum(axis=1) / np.maximum(either[picks].sum(axis=1), 1))
+    return np.concatenate(correlations), np.concatenate(overlaps)
 
 
 def _seeds_needed(
@@ -200,8 +208,9 @@ def _seeds_needed(
 ) -> dict[str, float]:
     """Return how many seeds must be averaged for two such means to select alike.
 
-    The overlap of means of k seeds is simulated from the mean over seeds plus the noise between
-    them, for k = 1, 2, 4, ... up to 256.
+    The overlap of means of k seeds is simulated from the mean over the seeds given plus the noise
+    between them, for k = 1, 2, 4, ... up to 256. The mean of few seeds is itself noisy, so that the
+    number is a rough one.
     """
     found = {}
     for name, values in seeds.items():

@@ -65,14 +65,14 @@ class Suspects(Result):
         return self.table.copy()
 
     def to_cleanlab(self) -> pd.DataFrame:
-        """Return the table as cleanlab's `find_label_issues` does, indexed by id.
+        """Return the table as cleanlab's Datalab reports label issues, indexed by id.
 
-        Columns is_label_issue, label_quality (small is suspect), given_label.
+        Columns is_label_issue, label_score (small is suspect), given_label.
         """
         given = self.table.get("label")
         return pd.DataFrame({
             "is_label_issue": self.table["suspect"].to_numpy(),
-            "label_quality": 1 - self.table["probability"].to_numpy(),
+            "label_score": 1 - self.table["probability"].to_numpy(),
             "given_label": None if given is None else given.to_numpy(),
         }, index=pd.Index(self.table["id"], name="id"))  # fmt: skip
 
@@ -156,6 +156,9 @@ def mislabelled(
         notes.append(Note("vote", "info", f"Rules that vote: {', '.join(usable)}."))
     else:
         probability = _probability(frame, method, threshold_samples)
+        if method == "gmm":
+            told = "Two modes are always found; where no label is wrong, hard examples are one."
+            notes.append(Note("two_modes", "info", f"{told} Look at some."))
     table = pd.DataFrame({"id": frame["id"].to_numpy(), "probability": probability,
                           "suspect": probability >= threshold})  # fmt: skip
     if "label" in frame:

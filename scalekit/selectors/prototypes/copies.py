@@ -13,11 +13,12 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.prototypes.features import chunks, open_features
+from scalekit.selectors.prototypes.features import check_ids, chunks, open_features
 from scalekit.selectors.prototypes.kmeans import fit_clusters
 
 LARGEST_CLUSTER = 20_000  # rows compared with each other at once: 1.6 GB of products
 ROWS_A_CLUSTER = 2_000
+ROUNDING = 2e-6  # of float32 cosines: exact copies must count as such
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,8 +102,7 @@ def near_duplicates(
     table = open_features(features)
     rows = len(table)
     names = np.arange(rows) if ids is None else np.asarray(ids)
-    if len(names) != rows:
-        raise InputError(f"There are {len(names)} ids for {rows} rows of features.")
+    check_ids(names, rows)
     generator = as_generator(rng)
     count = max(rows // ROWS_A_CLUSTER, 1) if clusters is None else clusters
     found = fit_clusters(table, count, generator, "cosine", device=device)
@@ -115,7 +115,7 @@ def near_duplicates(
         for start in range(0, len(members), LARGEST_CLUSTER):
             mine = members[start : start + LARGEST_CLUSTER]
             part = torch.cat([p for _, p in chunks(table, "cosine", device, mine)])
-            near = (part @ part.T >= 1 - epsilon).cpu().numpy()
+            near = (part @ part.T >= 1 - epsilon - ROUNDING).cpu().numpy()
             for place in range(len(mine)):
                 if not keep[mine[place]]:
                     continue

@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.prototypes.features import chunks, open_features
+from scalekit.selectors.prototypes.features import check_ids, chunks, open_features
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,7 +64,8 @@ def k_center(
     """Choose `k` examples, each time the one farthest from those chosen so far.
 
     Greedy k-centre (Gonzalez 1985): the radius is at most twice the best one. `features` (n, d);
-    with metric="cosine" they are scaled to unit length and the distance stays Euclidean.
+    with metric="cosine" they are scaled to unit length and the distance stays Euclidean. They are
+    held in memory as float32.
     Raises InputError for k above n.
 
     >>> k_center(np.array([[0.0], [1.0], [10.0], [11.0]]), 2).radius[-1]
@@ -76,14 +77,19 @@ def k_center(
     if not 1 <= k <= len(table):
         raise InputError(f"k={k} centres cannot be chosen of {len(table)} examples.")
     names = np.arange(len(table)) if ids is None else np.asarray(ids)
+    check_ids(names, len(table))
     whole = torch.cat([part for _, part in chunks(table, metric, device)])
     near = torch.full((len(whole),), float("inf"), device=device)
     at = int(as_generator(rng).integers(len(whole)))
-    rows, radius = [], []
+    rows, radius, notes = [], [], []
     for _ in range(k):
         rows.append(at)
         near = torch.minimum(near, (whole - whole[at]).norm(dim=1))
         at = int(near.argmax())
         radius.append(float(near[at]))
+        if radius[-1] == 0 and len(rows) < k:
+            ended = f"{len(rows)} examples cover all exactly: there are no more different ones."
+            notes.append(Note("all_covered", "warning", ended))
+            break
     told = Provenance(source="the features", n_rows=len(table), seed=seed_of(rng))
-    return Cover(names[rows], np.array(rows), np.array(radius), metric, provenance=told)
+    return Cover(names[rows], np.array(rows), np.array(radius), metric, tuple(notes), told)

@@ -36,6 +36,15 @@ def open_features(features: Any) -> np.ndarray:
     return array
 
 
+def check_ids(ids: np.ndarray, rows: int) -> None:
+    """Raise InputError where there is not one id of its own for every row."""
+    if len(ids) != rows:
+        raise InputError(f"There are {len(ids)} ids for {rows} rows of features.")
+    names, counts = np.unique(ids, return_counts=True)
+    if len(names) < rows:
+        raise InputError(f"The id '{names[counts > 1][0]}' occurs more than once.")
+
+
 def chunks(
     features: np.ndarray, metric: str, device: str = "cpu", rows: np.ndarray | None = None
 ) -> Iterator[tuple[slice, Tensor]]:

@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.prototypes.features import chunks, open_features
+from scalekit.selectors.prototypes.features import check_ids, chunks, open_features
 from scalekit.selectors.prototypes.kmeans import METRICS, PER_CENTRE, distance_to, fit_clusters
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ def prototypes(
     """Return each example's distance to its prototype: a large one means untypical, hard.
 
     `features` (n, d) are an embedding: an array, a memory map, or the path of a .npy file, read in
-    chunks. With `labels` (n,) the prototypes are the class means (supervised), else the centres of
+    chunks. With `labels` (n,) the prototypes are class means (supervised), else the centres of
     `k` clusters (self-supervised; default: 1,000, at most one for 20 examples). Centres are fitted
-    to `per_centre` rows each, all rows are assigned; with `half` the products are bfloat16.
+    to `per_centre` rows each, all rows are assigned; with `half` products for cosines are bfloat16.
 
     Raises InputError for k above n, NaN (naming the row), or labels of another length.
     Source: Sorscher et al. 2022, section 5; cosine distance as in their released scores.
@@ -127,8 +127,7 @@ def prototypes(
     table = open_features(features)
     rows = len(table)
     names = np.arange(rows) if ids is None else np.asarray(ids)
-    if len(names) != rows:
-        raise InputError(f"There are {len(names)} ids for {rows} rows of features.")
+    check_ids(names, rows)
     told = Provenance(source=str(features) if isinstance(features, str) else "the features",
                       n_rows=rows, seed=seed_of(rng))  # fmt: skip
     if labels is not None:
@@ -150,6 +149,9 @@ def _supervised(
 
     if metric not in METRICS:
         raise InputError(f"metric must be 'cosine' or 'euclidean'; got '{metric}'.")
+    missing = np.flatnonzero(pd.isna(labels))
+    if len(missing):
+        raise InputError(f"labels: row {missing[0]} has none ({len(missing)} in all).")
     if labels.shape != (len(table),):
         raise InputError(f"labels has shape {labels.shape}; {len(table)} rows of features need as "
                          "many labels.")  # fmt: skip

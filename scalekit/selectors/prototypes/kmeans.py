@@ -52,6 +52,7 @@ def fit_clusters(
     if metric not in METRICS:
         raise InputError(f"metric must be 'cosine' or 'euclidean'; got '{metric}'.")
     rows = len(features)
+    half = half and metric == "cosine"  # bfloat16 cannot tell distances far from the origin
     if not 1 <= k <= rows:
         raise InputError(f"k={k} clusters cannot be made of {rows} examples. Give 1 to {rows}.")
     count = min(rows, max(per_centre * k, k))

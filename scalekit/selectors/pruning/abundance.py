@@ -68,6 +68,17 @@ def choose_side(
     text = []
     if learning_curve is not None:
         dimension, doubt = effective_dimension(learning_curve, chance)
+        model = model_angle(learning_curve, chance)
+        if model > angle:
+            angle = model
+            notes.append(
+                Note(
+                    "model_angle",
+                    "info",
+                    "What a model scores it sees as well as it has learned: at the curve's last "
+                    f"error it is {np.degrees(model):.0f} degrees off, more than seeds disagree.",
+                )
+            )
         leads = _theory_leads(rows, keep, dimension, doubt, angle)
         text.append(
             f"{keep * rows / dimension:.3g} kept examples for each of about {dimension:.3g} "
@@ -201,6 +212,15 @@ def _dimension_at(n: float, error: float, chance: float) -> float:
     if lead(low) < 0:
         return float(n * np.exp(-low))
     return float(n / np.exp(brentq(lead, low, high, xtol=1e-6)))
+
+
+def model_angle(curve: pd.DataFrame, chance: float) -> float:
+    """Return how far a model with the curve's last error is off, in radians: pi times that error.
+
+    Exact for the perceptron, whose error is its angle over pi; errors are scaled by `chance`.
+    """
+    last = curve.loc[curve["n"] == curve["n"].max(), "error"].mean()
+    return float(np.pi * min(last / (2 * chance), 0.5))
 
 
 def metric_angle(seeds: Sequence[np.ndarray]) -> tuple[float, Note]:

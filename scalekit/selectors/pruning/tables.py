@@ -210,6 +210,9 @@ def oriented_scores(source: Any, higher_is: Mapping[str, str]) -> Oriented:
         if points not in POINTING:
             left.append(name)
             continue
+        if frames[0][name].nunique() < 2:
+            left.append(f"{name} (constant)")
+            continue
         sign = 1.0 if points == "hard" else -1.0
         each = [sign * _column(frame, name, ids, k) for k, frame in enumerate(frames)]
         if len(each) == 1:
@@ -218,7 +221,7 @@ def oriented_scores(source: Any, higher_is: Mapping[str, str]) -> Oriented:
             values |= {f"{name}, seed {k}": column for k, column in enumerate(each)}
             seeds[name] = np.stack(each)
     notes = () if not left else (
-        Note("no_direction", "info", f"Left out, since large means neither hard nor easy: "
-             f"{', '.join(left)}. Say higher_is= for those that do."),
+        Note("no_direction", "info", "Left out, since large means neither hard nor easy, or all "
+             f"are equal: {', '.join(left)}. Say higher_is= for those that do."),
     )  # fmt: skip
     return Oriented(ids, values, seeds, opened[0][1], notes)
