@@ -7,7 +7,7 @@ labels and near copies; snippets of Python's own documentation by topic. Scores:
 training, over five seeds. The side is chosen from these, from errors on a validation part (true
 labels) at three sizes, and ("auto+") from prunings tried on half of the examples. All kept sets
 are trained for the same number of steps; accuracy on a test part, with 95% intervals over seeds.
-Small perceptrons, all at once (batched matrix products).
+Small perceptrons, all at once (batched matrix products). Equal kept sets share one training.
 
 Printed: accuracy by rule and share; how often hard beats random and where; for side="auto" in how
 many cells it is within one standard error of the best of hard and easy, and of all rules, and
@@ -161,9 +161,12 @@ def study(make, seed: int, floors: tuple[float, ...] = (0.5,)) -> pd.DataFrame:
                 cells.append((rule, share, floor, found.manifest["side"]))
                 kept.append(np.flatnonzero(found.mask))
     test = torch.as_tensor(truth[b:])
-    got = accuracy(inputs[b:], test, train(here, now, kept, 50 + seed, STEPS))
+    # rules that keep the same examples get the same training: what differs is the choice alone
+    distinct = {rows.tobytes(): rows for rows in kept}
+    weights = train(here, now, list(distinct.values()), 50 + seed, STEPS)
+    found = dict(zip(distinct, accuracy(inputs[b:], test, weights), strict=True))
     table = pd.DataFrame(cells, columns=["rule", "share", "floor", "chosen"])
-    return table.assign(accuracy=got, seed=seed)
+    return table.assign(accuracy=[found[rows.tobytes()] for rows in kept], seed=seed)
 
 
 def _wrong_labels(

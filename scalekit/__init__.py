@@ -28,6 +28,7 @@ _PUBLIC = {
     "roll_out": "scalekit.fitters",
     "laws": "scalekit.fitters.laws",
     "published": "scalekit.fitters.published",
+    "allocation_approaches": "scalekit.fitters.approaches",
     "compare": "scalekit.fitters.comparing",
     "compare_across": "scalekit.fitters.verdicts",
     "envelope": "scalekit.fitters.envelopes",

@@ -10,6 +10,7 @@ from scalekit.results import Result, read_saved
 
 # kind of result -> where its class lives; a new kind is one line here
 KINDS = {
+    "approaches": ("scalekit.fitters.approaches", "Approaches"),
     "curriculum": ("scalekit.selectors.curriculum", "Curriculum"),
     "transferability": ("scalekit.selectors.transferability.ranking", "Transferability"),
     "agreement": ("scalekit.selectors.agreement.agreeing", "Agreement"),

@@ -22,7 +22,12 @@ from scalekit.units import parse_quantity
 
 @handled
 def frontier(
-    fit: Annotated[Path, typer.Argument(help="A saved fit: the .json of `scalekit fit -o`.")],
+    fit: Annotated[
+        Path,
+        typer.Argument(
+            help="A saved fit (the .json of `scalekit fit -o`), or runs (--approaches)."
+        ),
+    ],
     flops: Annotated[list[str], typer.Option(help="Budget. May be given several times.")],
     params: Annotated[str | None, typer.Option(help="Hold the model at this size.")] = None,
     unique_tokens: Annotated[str | None, typer.Option(help="Tokens there are.")] = None,
@@ -30,6 +35,10 @@ def frontier(
         str, typer.Option(help="Tokens the model will serve; their cost counts into the budget.")
     ] = "0",
     overtrained: Annotated[float, typer.Option(help="Times the optimal tokens per param.")] = 1.0,
+    approaches: Annotated[
+        bool, typer.Option("--approaches", help="Envelope, isoFLOP and law side by side, of runs.")
+    ] = False,
+    columns: Columns = None,
     as_json: Json = False,
     output: Output = None,
 ) -> None:
@@ -38,6 +47,15 @@ def frontier(
     from scalekit.fitters.fitted import Fit
     from scalekit.loading import load
 
+    if approaches:
+        from scalekit.data import read_runs
+        from scalekit.fitters.approaches import allocation_approaches
+
+        roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
+        table = read_runs(fit, quiet=True, last_step=False, **roles)
+        budgets = [parse_quantity(text) for text in flops]
+        deliver(allocation_approaches(table, budgets), as_json, output)
+        return
     loaded = load(fit)
     if not isinstance(loaded, Fit):
         raise InputError(f"{fit} holds a result of kind '{loaded.kind}', not a fit.")
