@@ -20,9 +20,10 @@ def precise(values: Tensor) -> Tensor:
 
 
 def squares(values: Tensor) -> Tensor:
-    """Return the squared norm of each example [B]."""
-    flat = precise(values).flatten(1)
-    return (flat * flat).sum(1)
+    """Return the squared norm of each example [B], without a squared copy of `values`."""
+    import torch
+
+    return torch.linalg.vector_norm(precise(values).flatten(1), dim=1).square()
 
 
 @dataclass(frozen=True)
