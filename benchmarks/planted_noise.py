@@ -27,7 +27,7 @@ SIGN = {"hard": 1, "easy": -1, "ambiguous": 1}
 NOISE = 0.1
 
 
-def digits(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def digits(_rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     data = load_digits()
     return (data.images[:, None] / 16).astype(np.float32), data.target
 

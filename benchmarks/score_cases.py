@@ -136,7 +136,7 @@ def scalekit(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[],
     return lambda: one_pass.run(x, y, draws)["loss"].total().sqrt()
 
 
-def loop(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Tensor]:
+def loop(model: nn.Module, x: Tensor, y: Tensor, _dtype: str) -> Callable[[], Tensor]:
     def run() -> Tensor:
         found = []
         for i in range(len(y)):
@@ -148,7 +148,7 @@ def loop(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Ten
     return run
 
 
-def vmap(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Tensor]:
+def vmap(model: nn.Module, x: Tensor, y: Tensor, _dtype: str) -> Callable[[], Tensor]:
     from torch.func import functional_call, grad
     from torch.func import vmap as over
 
@@ -164,10 +164,10 @@ def vmap(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Ten
     return run
 
 
-def opacus(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Tensor]:
+def opacus(model: nn.Module, x: Tensor, y: Tensor, _dtype: str) -> Callable[[], Tensor]:
     from opacus.grad_sample import GradSampleModule
 
-    wrapped = GradSampleModule(model, loss_reduction="sum", strict=True)
+    wrapped = GradSampleModule(model.train(), loss_reduction="sum", strict=True)
 
     def run() -> Tensor:
         wrapped.zero_grad()
@@ -179,11 +179,11 @@ def opacus(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], T
     return run
 
 
-def opacus_ghost(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Tensor]:
+def opacus_ghost(model: nn.Module, x: Tensor, y: Tensor, _dtype: str) -> Callable[[], Tensor]:
     from opacus.grad_sample import GradSampleModuleFastGradientClipping
 
     wrapped = GradSampleModuleFastGradientClipping(
-        model, loss_reduction="sum", use_ghost_clipping=True, max_grad_norm=1.0
+        model.train(), loss_reduction="sum", use_ghost_clipping=True, max_grad_norm=1.0
     )
 
     def run() -> Tensor:
@@ -194,7 +194,7 @@ def opacus_ghost(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable
     return run
 
 
-def backpack(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Tensor]:
+def backpack(model: nn.Module, x: Tensor, y: Tensor, _dtype: str) -> Callable[[], Tensor]:
     import backpack as library
     from backpack.extensions import BatchL2Grad
 
@@ -211,14 +211,15 @@ def backpack(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[],
     return run
 
 
-def captum(model: nn.Module, x: Tensor, y: Tensor, dtype: str) -> Callable[[], Tensor]:
+def captum(model: nn.Module, x: Tensor, y: Tensor, _dtype: str) -> Callable[[], Tensor]:
     from captum.influence._utils.common import _compute_jacobian_wrt_params_with_sample_wise_trick
 
     loss_function = nn.CrossEntropyLoss(reduction="sum")
+    layers = [m for m in model.modules() if list(m.parameters(recurse=False))]
 
     def run() -> Tensor:
         grads = _compute_jacobian_wrt_params_with_sample_wise_trick(
-            model, (x,), y, loss_function, "sum", list(model.modules())
+            model, (x,), y, loss_function, "sum", layers
         )
         return sum(g.flatten(1).pow(2).sum(1) for g in grads).sqrt()
 

@@ -20,9 +20,10 @@ def precise(values: Tensor) -> Tensor:
 
 
 def squares(values: Tensor) -> Tensor:
-    """Return the squared norm of each example [B]."""
-    flat = precise(values).flatten(1)
-    return (flat * flat).sum(1)
+    """Return the squared norm of each example [B], without a squared copy of `values`."""
+    import torch
+
+    return torch.linalg.vector_norm(precise(values).flatten(1), dim=1).square()
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Geometry:
             rules["rows"] = lambda: self.by_rows(x, g)
         if not self.is_depthwise:
             rules["loop"] = lambda: self.by_loop(x, g)
+            rules["grouped"] = lambda: self.by_groups(x, g)
         if self.groups == 1 and prod(x.shape[2:]) <= LARGEST_MAP and len(self.sizes) == 2:
             rules["gram"] = lambda: self.by_gram(x, g)
         return rules
@@ -131,6 +133,19 @@ class Geometry:
 
         parts = (self._gradient(x[i : i + 1], g[i : i + 1]) for i in range(len(x)))
         return torch.cat([squares(part[None]) for part in parts])
+
+    def by_groups(self, x: Tensor, g: Tensor) -> Tensor:
+        """Squared norm by one weight-gradient kernel in which each example is a group."""
+        import torch
+
+        n, none = len(x), [0] * len(self.sizes)
+        kernels = x.new_empty((n * self.kernel[0], *self.kernel[1:]))
+        found = torch.ops.aten.convolution_backward(
+            g.reshape(1, -1, *g.shape[2:]), x.reshape(1, -1, *x.shape[2:]), kernels, None,
+            self.stride, self.padding, self.dilation, False, none, n * self.groups,
+            [False, True, False],
+        )[1]  # fmt: skip
+        return squares(found.reshape(n, -1))
 
     def gradients(self, x: Tensor, g: Tensor) -> Tensor:
         """Return the kernel gradients [B, *kernel]."""

@@ -300,13 +300,18 @@ def batch_norm(
         input, running_mean, running_var, tape.detached(weight), tape.detached(bias),
         False, 0.0, eps,
     )  # fmt: skip
-    x, mean = input.detach(), running_mean
-    scale = (running_var + eps).rsqrt()
-    shape = (-1, *([1] * (x.dim() - 2)))
-    return normalisation(
-        tape, y, lambda: (x - mean.view(shape)) * scale.view(shape),
-        sum_to_channels, weight, bias, layout,
-    )  # fmt: skip
+    x, scale = input.detach(), (running_var + eps).rsqrt()
+    uses: list[Any] = []
+    if tape.owns(weight):  # sum g (x - mean) scale, without the normalised map
+        uses.append(
+            DenseUse(
+                tape.name(weight),
+                lambda g: (sum_to_channels(g * x) - running_mean * sum_to_channels(g)) * scale,
+            )
+        )
+    if tape.owns(bias):
+        uses.append(DenseUse(tape.name(bias), sum_to_channels))
+    return tape.record(y, uses, layout)
 
 
 def sum_to_channels(g: Tensor) -> Tensor:
