@@ -194,6 +194,14 @@ def test_a_fit_is_saved_and_loaded(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.params, fit.params)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("law", ["quadratic", "gp", "additive+gp"])
+def test_a_law_without_a_formula_is_saved_and_loaded(law: str, tmp_path: Path) -> None:
+    fit = fit_mixture(pilots(), law=law, draws=4, folds=5, repeats=1)
+    loaded = sk.load(fit.save(tmp_path / "fit.json"))
+    mixture = {"web": 0.5, "code": 0.2, "books": 0.3}
+    pd.testing.assert_frame_equal(loaded.predict(mixture), fit.predict(mixture), rtol=1e-6)  # type: ignore[attr-defined]
+
+
 def test_the_catalogue_lists_every_law_with_its_source() -> None:
     table = mixing_laws()
     assert set(table["law"]) == set(LAWS)

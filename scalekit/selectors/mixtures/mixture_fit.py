@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import InputError, OutputError
+from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.selectors.mixtures.catalogue import MixingLaw, mixing_law, term_sum
 from scalekit.selectors.mixtures.pilots import Pilots, as_table, by_name
+from scalekit.selectors.mixtures.regressions import TrainedRegression
 from scalekit.selectors.mixtures.training import Scales, Trained, TrainedSum
 
 if TYPE_CHECKING:
@@ -244,6 +245,9 @@ class MixtureFit(Result):
             "weights": self.weights,
             **{f"scale_{name}": values for name, values in self.pilots.scales.items()},
         }
+        if isinstance(self.draws, TrainedRegression):
+            # a law without a formula is fitted again to the same pilots with the same weights
+            return pilots | {"draw_weights": self.draws.weights}
         if not isinstance(self.trained, TrainedSum) or not isinstance(self.draws, TrainedSum):
             return pilots
         return pilots | {
@@ -256,25 +260,28 @@ class MixtureFit(Result):
 
     @classmethod
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MixtureFit:
-        """Return the fit that `save` wrote; laws without a formula have to be fitted again."""
+        """Return the fit that `save` wrote.
+
+        A law without a formula is fitted again, to the same pilots with the same weights.
+        """
         law = mixing_law(values["law"])
-        if "theta" not in arrays:
-            raise OutputError(
-                f"A saved fit of the law '{law.name}' holds no formula to load. Fit it again, or "
-                "take a law with a formula, such as 'additive'."
-            )
         notes = tuple(Note(**note) for note in values["notes"])
         provenance = Provenance.from_dict(values["provenance"])
         scales = {name: arrays[f"scale_{name}"] for name in values["scales"]}
         pilots = Pilots(tuple(values["sources"]), tuple(values["targets"]), arrays["shares"],
                         arrays["losses"], scales, notes, provenance)  # fmt: skip
+        rest = (arrays["residuals"], pd.DataFrame(values["laws"]), arrays["weights"],
+                values["confidence_level"], notes, provenance)  # fmt: skip
+        if "theta" not in arrays:
+            from scalekit.selectors.mixtures.crossval import train_law
+
+            again = train_law(law, pilots)
+            return cls(law, again, again.refit(arrays["draw_weights"]), *rest)
         reference = dict(zip(scales, arrays["reference"].tolist(), strict=True))
         model = term_sum(law, pilots.sources, tuple(scales))
         trained = TrainedSum(model, pilots, arrays["theta"], arrays["level"], reference,
                              arrays["noise"])  # fmt: skip
-        return cls(law, trained, replace(trained, theta=arrays["draws"]), arrays["residuals"],
-                   pd.DataFrame(values["laws"]), arrays["weights"], values["confidence_level"],
-                   notes, provenance)  # fmt: skip
+        return cls(law, trained, replace(trained, theta=arrays["draws"]), *rest)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw predicted (held out) against observed losses, a colour for each target."""

@@ -26,12 +26,14 @@ class TrainedRegression:
     """A regression fitted to pilots: `predictors[member][target]` reads features.
 
     With `base`, it predicts what that law leaves over, and sees the law's amounts as features.
+    `weights` (members, pilots) are those that each member was fitted with.
     """
 
     method: Method
     pilots: Pilots
     predictors: tuple[tuple[Predictor, ...], ...]
     settings: tuple[Any, ...]
+    weights: np.ndarray
     base: TrainedSum | None = None
 
     def predict(self, shares: np.ndarray, scales: Scales) -> np.ndarray:
@@ -75,8 +77,10 @@ def train_regression(
             "Regressions read shares only; for runs of several scales take one of the laws "
             "additive, loglinear, bimix, joint."
         )
-    empty = TrainedRegression(method, pilots, (), (None,) * len(pilots.targets), base)
-    return _fit_all(empty, np.ones((1, len(pilots))))
+    weights = np.ones((1, len(pilots)))
+    return _fit_all(
+        TrainedRegression(method, pilots, (), (None,) * len(pilots.targets), weights, base), weights
+    )
 
 
 def _fit_all(state: TrainedRegression, weights: np.ndarray) -> TrainedRegression:
@@ -92,7 +96,7 @@ def _fit_all(state: TrainedRegression, weights: np.ndarray) -> TrainedRegression
             predict, settings[k] = state.method(features, values[rows], weight[rows], settings[k])
             row.append(predict)
         members.append(tuple(row))
-    return replace(state, predictors=tuple(members), settings=tuple(settings))
+    return replace(state, predictors=tuple(members), settings=tuple(settings), weights=weights)
 
 
 def _amounts(base: TrainedSum, shares: np.ndarray, member: int, target: int) -> np.ndarray:
