@@ -89,8 +89,44 @@ def test_transferability_curriculum_and_theory() -> None:
         (("prune", "seed0.csv", "--keep", ".5", "--by", "el2n", "--trials", "t.csv"), "t.csv"),
         (("theory", "purning"), "no theory of 'purning'"),
         (("theory", "pruning", "--keep", "half"), "numbers separated by commas"),
-        (("prototypes", "seed0.csv"), r".npy"),
+        (("prototypes", "features.txt"), "There is no feature file"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_message(words: tuple, message: str) -> None:
     assert message in run(*words, code=1)
+
+
+def test_features_in_a_table_are_matched_by_id(folder: Path) -> None:
+    values = np.load("features.npy")
+    wide = pd.DataFrame(values).add_prefix("f").assign(id=[f"x{k}" for k in range(120)], label=0)
+    wide.sample(frac=1.0, random_state=1).to_parquet("wide.parquet")
+    vectors = pd.DataFrame({"id": wide["id"], "embedding": list(values)})
+    vectors.sample(frac=1.0, random_state=2).to_parquet("vectors.parquet")
+    words = ("prune", "seed0.csv", "--keep", "0.5", "--by", "prototypes", "--side", "easy", "-o")
+    kept = []
+    for name in ("features.npy", "wide.parquet", "vectors.parquet"):
+        run(*words, "keep.csv", "--features", name)
+        kept.append(set(pd.read_csv(folder / "keep.csv")["id"]))
+    # Clusters start from other rows where the order differs, so the same ids, up to rounding.
+    assert kept[1] == kept[0] == kept[2]
+    wide.iloc[3:].to_parquet("short.parquet")
+    assert "has no row (3 of 120 ids)" in run(
+        *words, "keep.csv", "--features", "short.parquet", code=1
+    )
+    assert "seed0" not in run("prototypes", "wide.parquet", "-k", "3", "-o", "d.csv")
+    assert set(pd.read_csv("d.csv")["id"]) == kept[0] | set(wide["id"])
+
+
+@pytest.mark.usefixtures("folder")
+def test_features_that_are_none_say_which_column() -> None:
+    pd.DataFrame({"id": ["a", "b"], "text": ["x", "y"]}).to_csv("bad.csv", index=False)
+    assert "column 'text' is not numeric" in run("prototypes", "bad.csv", "-k", "1", code=1)
+    pd.DataFrame({"id": ["a", "b"], "v": [[1.0, 2.0], [1.0]]}).to_parquet("ragged.parquet")
+    assert "row 1 of column 'v' has 1 numbers" in run("prototypes", "ragged.parquet", code=1)
+
+
+@pytest.mark.usefixtures("folder")
+def test_agreement_tells_what_it_would_do() -> None:
+    out = run("agreement", "seed0.csv", "seed1.csv", "--dry-run")
+    assert "2 table(s) of 120 examples" in out
+    assert "el2n" in out

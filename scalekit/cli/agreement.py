@@ -21,6 +21,7 @@ def agreement(
         str | None,
         typer.Option(help="Instead, suspect labels: gmm (loss), pvi, or vote."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     level: Level = 0.95,
     seed: Seed = 0,
     as_json: Json = False,
@@ -30,6 +31,12 @@ def agreement(
     from scalekit.selectors import agreement as room
     from scalekit.selectors.pruning.tables import open_table
 
+    if dry_run:
+        frames = [open_table(one) for one in scores]
+        shown = [c for c in frames[0] if c not in ("id", "label")]
+        typer.echo(f"{len(frames)} table(s) of {len(frames[0]):,} examples; scores: "
+                   f"{', '.join(map(str, shown))}; nothing is written")  # fmt: skip
+        return
     if mislabelled is not None:
         deliver(room.mislabelled(open_table(scores[0]), mislabelled), as_json, output)
         return

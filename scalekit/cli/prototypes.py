@@ -12,7 +12,9 @@ from scalekit.cli.common import Json, Output, Seed, deliver, handled
 
 @handled
 def prototypes(
-    features: Annotated[Path, typer.Argument(help=".npy file of features (examples, dimensions).")],
+    features: Annotated[
+        Path, typer.Argument(help="Features (examples, dimensions): .npy, or a table with ids.")
+    ],
     k: Annotated[int | None, typer.Option("-k", help="How many clusters.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="CSV with a column label: class means instead.")
@@ -30,17 +32,18 @@ def prototypes(
     """Cluster features; -o d.parquet writes a score that `scalekit prune --by prototypes` reads."""
     from scalekit.cli.files import read_plain_table
     from scalekit.selectors import prototypes as room
-    from scalekit.selectors.prototypes.features import open_features
+    from scalekit.selectors.prototypes.features import open_embedding
 
-    table = open_features(features)
+    table, ids = open_embedding(features)
     if dry_run:
         rows, wide = table.shape
         typer.echo(f"{rows:,} examples of {wide} dimensions, {table.nbytes / 2**20:,.0f} MiB; "
                    "read in parts, nothing is written")  # fmt: skip
         return
     if copies is not None:
-        deliver(room.near_duplicates(table, copies, device=device, rng=seed), as_json, output)
+        near = room.near_duplicates(table, copies, ids=ids, device=device, rng=seed)
+        deliver(near, as_json, output)
         return
     names = None if labels is None else read_plain_table(labels)["label"].to_numpy()
-    found = room.prototypes(table, k, names, metric=metric, device=device, rng=seed)
+    found = room.prototypes(table, k, names, ids=ids, metric=metric, device=device, rng=seed)
     deliver(found, as_json, output)

@@ -33,7 +33,7 @@ def prune(
         float, typer.Option(help="Share of the hardest dropped first (window, stratified).")
     ] = 0.0,
     features: Annotated[
-        Path | None, typer.Option(help=".npy file of features, for prototypes and --deduplicate.")
+        Path | None, typer.Option(help="Features, for prototypes and --deduplicate: .npy or table.")
     ] = None,
     deduplicate: Annotated[
         float | None, typer.Option(help="Drop copies nearer than this (cosine distance) first.")
@@ -52,7 +52,6 @@ def prune(
 ) -> None:
     """Choose which examples to keep; -o keep.parquet writes their ids, and a manifest beside."""
     from scalekit.cli.files import read_plain_table
-    from scalekit.selectors.prototypes.features import open_features
     from scalekit.selectors.pruning.choosing import prune as choose
 
     found = choose(
@@ -64,7 +63,7 @@ def prune(
         balance=balance,
         class_floor=class_floor,
         cutoff=cutoff,
-        features=None if features is None else open_features(features),
+        features=features,
         deduplicate=deduplicate,
         learning_curve=None if learning_curve is None else read_plain_table(learning_curve),
         trials=None if trials is None else read_plain_table(trials),

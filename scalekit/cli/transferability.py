@@ -13,7 +13,7 @@ from scalekit.cli.common import Json, Level, Output, Seed, deliver, handled
 @handled
 def transferability(
     features: Annotated[
-        list[Path], typer.Argument(help=".npy files of features, one a model, rows alike.")
+        list[Path], typer.Argument(help="Features, one file a model, rows alike: .npy or table.")
     ],
     labels: Annotated[Path, typer.Option(help="CSV or Parquet with a column label.")],
     measure: Annotated[

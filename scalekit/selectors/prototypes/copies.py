@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.prototypes.features import check_ids, chunks, open_features
+from scalekit.selectors.prototypes.features import chunks, name_rows, open_embedding
 from scalekit.selectors.prototypes.kmeans import fit_clusters
 
 LARGEST_CLUSTER = 20_000  # rows compared with each other at once: 1.6 GB of products
@@ -99,10 +99,9 @@ def near_duplicates(
         raise InputError(f"epsilon is a cosine distance, from 0 to 2; got {epsilon:g}.")
     if stays not in ("far", "near"):
         raise InputError(f"stays must be 'far' or 'near'; got '{stays}'.")
-    table = open_features(features)
+    table, own = open_embedding(features)
     rows = len(table)
-    names = np.arange(rows) if ids is None else np.asarray(ids)
-    check_ids(names, rows)
+    names = name_rows(rows, ids, own)
     generator = as_generator(rng)
     count = max(rows // ROWS_A_CLUSTER, 1) if clusters is None else clusters
     found = fit_clusters(table, count, generator, "cosine", device=device)

@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.prototypes.features import check_ids, chunks, open_features
+from scalekit.selectors.prototypes.features import chunks, name_rows, open_embedding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,11 +73,10 @@ def k_center(
     """
     import torch
 
-    table = open_features(features)
+    table, own = open_embedding(features)
     if not 1 <= k <= len(table):
         raise InputError(f"k={k} centres cannot be chosen of {len(table)} examples.")
-    names = np.arange(len(table)) if ids is None else np.asarray(ids)
-    check_ids(names, len(table))
+    names = name_rows(len(table), ids, own)
     whole = torch.cat([part for _, part in chunks(table, metric, device)])
     near = torch.full((len(whole),), float("inf"), device=device)
     at = int(as_generator(rng).integers(len(whole)))

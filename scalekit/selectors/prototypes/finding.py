@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.prototypes.features import check_ids, chunks, open_features
+from scalekit.selectors.prototypes.features import chunks, name_rows, open_embedding
 from scalekit.selectors.prototypes.kmeans import METRICS, PER_CENTRE, distance_to, fit_clusters
 
 if TYPE_CHECKING:
@@ -111,10 +111,11 @@ def prototypes(
 ) -> Prototypes:
     """Return each example's distance to its prototype: a large one means untypical, hard.
 
-    `features` (n, d) are an embedding: an array, a memory map, or the path of a .npy file, read in
-    chunks. With `labels` (n,) the prototypes are class means (supervised), else the centres of
-    `k` clusters (self-supervised; default: 1,000, at most one for 20 examples). Centres are fitted
-    to `per_centre` rows each, all rows are assigned; with `half` products for cosines are bfloat16.
+    `features` (n, d) are an embedding: an array, a memory map, a table or a file (a .npy is read in
+    chunks; tables may name ids). With `labels` (n,) the prototypes are class means (supervised),
+    else the centres of `k` clusters (self-supervised; default: 1,000, at most one for 20
+    examples). Centres are fitted to `per_centre` rows each, all rows are assigned; with `half`
+    products for cosines are bfloat16.
 
     Raises InputError for k above n, NaN (naming the row), or labels of another length.
     Source: Sorscher et al. 2022, section 5; cosine distance as in their released scores.
@@ -124,10 +125,9 @@ def prototypes(
     >>> sorted(np.bincount(prototypes(features, labels=np.repeat([0, 1, 2], 10)).cluster).tolist())
     [10, 10, 10]
     """
-    table = open_features(features)
+    table, own = open_embedding(features)
     rows = len(table)
-    names = np.arange(rows) if ids is None else np.asarray(ids)
-    check_ids(names, rows)
+    names = name_rows(rows, ids, own)
     told = Provenance(source=str(features) if isinstance(features, str) else "the features",
                       n_rows=rows, seed=seed_of(rng))  # fmt: skip
     if labels is not None:

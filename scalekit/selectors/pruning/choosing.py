@@ -34,7 +34,7 @@ def prune(
     class_floor: float = CLASS_FLOOR,
     quotas: Mapping[Any, int] | None = None,
     cutoff: float = 0.0,
-    features: np.ndarray | None = None,
+    features: Any = None,
     deduplicate: float | None = None,
     learning_curve: pd.DataFrame | None = None,
     trials: pd.DataFrame | None = None,
@@ -45,7 +45,8 @@ def prune(
 
     `scores` is a table of scores, a folder or file of them, a data frame with a column `id`, or
     several of these (one for each seed: their mean counts, their disagreement is reported).
-    `by="prototypes"` needs `features` (n, d): the distance to the own cluster's centre, no score.
+    `by="prototypes"` needs `features` (n, d), an array in the order of the scores, or a table or
+    file with ids: the distance to the own cluster's centre, no score.
 
     `side`: "hard", "easy", "random", "stratified" and "window" (both after the hardest share
     `cutoff`, where mislabelled examples sit, is dropped), "probabilistic", or "auto": what the
@@ -111,7 +112,7 @@ def prune(
 
 
 def _without_copies(
-    found: Scores, features: np.ndarray | None, epsilon: float | None, rng: np.random.Generator
+    found: Scores, features: Any, epsilon: float | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[Note]]:
     present = np.ones(len(found.ids), dtype=bool)
     if epsilon is None:
@@ -119,8 +120,9 @@ def _without_copies(
     if features is None:
         raise InputError("deduplicate= needs features= (n, d), from which near copies are told.")
     from scalekit.selectors.prototypes import near_duplicates
+    from scalekit.selectors.prototypes.features import features_of
 
-    copies = near_duplicates(features, epsilon, rng=rng)
+    copies = near_duplicates(features_of(features, found.ids), epsilon, rng=rng)
     dropped = int((~copies.keep).sum())
     told = Note("deduplicated", "info", f"{dropped} near copies were dropped first.")
     return copies.keep, [told]

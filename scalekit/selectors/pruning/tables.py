@@ -41,7 +41,7 @@ class Scores:
 
 
 def read_scores(
-    source: Any, by: str | None, higher_is: str | None, features: np.ndarray | None,
+    source: Any, by: str | None, higher_is: str | None, features: Any,
     rng: np.random.Generator,
 ) -> Scores:  # fmt: skip
     """Return the score `by` of every example; several sources are seeds of the same examples."""
@@ -56,10 +56,9 @@ def read_scores(
                 "by='prototypes' needs features= (n, d), an embedding of the examples."
             )
         from scalekit.selectors.prototypes import prototypes
+        from scalekit.selectors.prototypes.features import features_of
 
-        if len(features) != len(ids):
-            raise InputError(f"features has {len(features)} rows, the scores {len(ids)}.")
-        values = [prototypes(features, rng=rng).distance]
+        values = [prototypes(features_of(features, ids), rng=rng).distance]
         name, points = PROTOTYPES, "hard"
     else:
         name = _score_name(first, by)
