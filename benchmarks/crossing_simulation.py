@@ -2,7 +2,8 @@
 
 Two recipes follow power laws with constants; 7 or 14 sizes of each are run over two decades,
 with log-normal noise, and the crossing lies inside or somewhat beyond them. A third setting bends
-both curves (a slow second component), so that the law is wrong.
+both curves (a slow second component), so that the law is wrong. Each setting is asked with the law
+that is true (unless bent), and by default: three laws in equal parts.
 
     python benchmarks/crossing_simulation.py --pairs 200 --peer-python peers/bin/python
 
@@ -60,45 +61,54 @@ def main() -> None:
         (14, 0.01, 0.0),
         (14, 0.004, 0.5),
     ):
-        rng = np.random.default_rng(1)
-        rows, started = [], time.process_time()
-        for k in range(pairs):
-            a, b, place = draw_pair(rng, bend)
-            x = np.geomspace(1, 100, sizes)
-            target = 100 * FACTOR
-            noisy = [law(x, p, bend) * np.exp(noise * rng.standard_normal(sizes)) for p in (a, b)]
-            runs = pd.DataFrame({
-                "recipe": ["a"] * sizes + ["b"] * sizes,
-                "flops": np.tile(1e18 * x, 2),
-                "loss": np.concatenate(noisy),
-            })  # fmt: skip
-            duel = sk.compare(runs, by="recipe", law="power_constant", at=1e18 * target, rng=k)
-            cross = duel.crossover(within=(1e17, 1e24))
-            chance = float(duel.win_probability().set_index("system")["win_probability"]["b"])
-            truth = float(law(np.array([target]), b, bend)[0] < law(np.array([target]), a, bend)[0])
-            point = float(duel.difference(1e18 * target)["difference"].iloc[0] < 0)
-            lower = 0.0 if cross.open_below else cross.interval.lower
-            upper = np.inf if cross.open_above else cross.interval.upper
-            rows.append({
-                "covered": lower <= 1e18 * place <= upper,
-                "open": cross.open_below or cross.open_above,
-                "brier": (chance - truth) ** 2,
-                "last": (float(noisy[1][-1] < noisy[0][-1]) - truth) ** 2,
-                "point": (point - truth) ** 2,
-                "peer": (peer(runs, 1e18 * target) - truth) ** 2,
-                "said": max(chance, 1 - chance),
-                "right": (chance > 0.5) == truth,
-            })  # fmt: skip
-        table = pd.DataFrame(rows).astype(float)
-        mean = table.mean()
-        print(
-            f"{sizes} sizes, noise {noise:.1%}, {'bent' if bend else 'true law'}: 95% interval of "
-            f"the crossing covers {mean['covered']:.3f} (open-ended {mean['open']:.2f}); Brier "
-            f"scalekit {mean['brier']:.4f}, point crossing {mean['point']:.4f}, last value "
-            f"{mean['last']:.4f}, simple-scaling-laws {mean['peer']:.4f}; said {mean['said']:.3f}, "
-            f"right {mean['right']:.3f}; {pairs} pairs, {time.process_time() - started:.0f} s CPU",
-            flush=True,
-        )
+        for one in ("power_constant", None):
+            print_setting(sizes, noise, bend, one, pairs, peer)
+
+
+def print_setting(
+    sizes: int, noise: float, bend: float, one: str | None, pairs: int, peer: Callable[..., float]
+) -> None:
+    """Print how good the answers with the law `one` are over `pairs` drawn pairs."""
+    rng = np.random.default_rng(1)
+    rows, started = [], time.process_time()
+    for k in range(pairs):
+        a, b, place = draw_pair(rng, bend)
+        x = np.geomspace(1, 100, sizes)
+        target = 100 * FACTOR
+        noisy = [law(x, p, bend) * np.exp(noise * rng.standard_normal(sizes)) for p in (a, b)]
+        runs = pd.DataFrame({
+            "recipe": ["a"] * sizes + ["b"] * sizes,
+            "flops": np.tile(1e18 * x, 2),
+            "loss": np.concatenate(noisy),
+        })  # fmt: skip
+        duel = sk.compare(runs, by="recipe", law=one, at=1e18 * target, rng=k)
+        cross = duel.crossover(within=(1e17, 1e24))
+        chance = float(duel.win_probability().set_index("system")["win_probability"]["b"])
+        truth = float(law(np.array([target]), b, bend)[0] < law(np.array([target]), a, bend)[0])
+        point = float(duel.difference(1e18 * target)["difference"].iloc[0] < 0)
+        lower = 0.0 if cross.open_below else cross.interval.lower
+        upper = np.inf if cross.open_above else cross.interval.upper
+        rows.append({
+            "covered": lower <= 1e18 * place <= upper,
+            "open": cross.open_below or cross.open_above,
+            "brier": (chance - truth) ** 2,
+            "last": (float(noisy[1][-1] < noisy[0][-1]) - truth) ** 2,
+            "point": (point - truth) ** 2,
+            "peer": (peer(runs, 1e18 * target) - truth) ** 2,
+            "said": max(chance, 1 - chance),
+            "right": (chance > 0.5) == truth,
+        })  # fmt: skip
+    table = pd.DataFrame(rows).astype(float)
+    mean = table.mean()
+    print(
+        f"{sizes} sizes, noise {noise:.1%}, {'bent' if bend else 'not bent'}, "
+        f"law {one or 'default'}: 95% interval of the crossing covers {mean['covered']:.3f} "
+        f"(open-ended {mean['open']:.2f}); Brier "
+        f"scalekit {mean['brier']:.4f}, point crossing {mean['point']:.4f}, last value "
+        f"{mean['last']:.4f}, simple-scaling-laws {mean['peer']:.4f}; said {mean['said']:.3f}, "
+        f"right {mean['right']:.3f}; {pairs} pairs, {time.process_time() - started:.0f} s CPU",
+        flush=True,
+    )
 
 
 def open_peer(python: str | None) -> Callable[[pd.DataFrame, float], float]:

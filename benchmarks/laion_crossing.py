@@ -70,17 +70,17 @@ def main() -> None:
             print(
                 f"  {words:11s} {cross.status:15s} median {cross.median:.3g} 90 % "
                 f"[{', '.join(ends)}] P(crossing) {cross.probability:.3f} P(MaMMUT best at 1e13) "
-                f"{chance['mammut']:.3f}; law {next(iter(duel.fits.values())).law.name}, "
+                f"{chance['mammut']:.3f}; {len(duel.laws)} laws, "
                 f"drift {duel.drift:.3f}, {seconds:.2f} s CPU"
             )
             medians = []
-            for law in ("power_constant", "shifted_power"):
+            for law in ("power", "power_constant", "shifted_power"):
                 for low in (0, 1e8, 3e8, 1e9):
                     found, _, _ = crossing(part[part["flops"] >= low], law=law, resamples=200)
                     medians += list(found.estimates[-1:]) if found.winner == "mammut" else []
             shown = f"{min(medians):.2g} to {max(medians):.2g}" if medians else "none"
-            print(f"    point crossing over 2 laws x 4 smallest computes: {shown} "
-                  f"({len(medians)} of 8 cross)")  # fmt: skip
+            print(f"    point crossing over 3 laws x 4 smallest computes: {shown} "
+                  f"({len(medians)} of 12 cross)")  # fmt: skip
     print(
         "\nL-14 at 12.8B samples, ImageNet accuracy from a law of size and samples (samples >= 3e7;"
     )

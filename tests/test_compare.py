@@ -304,3 +304,66 @@ def test_clip_and_mammut_cross_where_their_frontiers_do(shared: Path) -> None:
     assert 4e10 < cross.median < 1.8e11
     early = sk.compare(runs[runs["flops"] <= 5e10], by="family", confidence_level=0.9, rng=0)
     assert cross.median in early.crossover(within=(1e8, 1e13)).interval
+
+
+def test_by_default_laws_share_the_draws_in_equal_parts() -> None:
+    duel = sk.compare(two_recipes(), by="recipe", at=1e22, resamples=300, rng=0)
+    assert [law.name for law in duel.laws] == ["power_constant", "power", "shifted_power"]
+    draws = [len(fits["old"].draws) for fits in (duel.fits, *duel.others)]
+    assert max(draws) - min(draws) <= 3
+    alone = [duel.under(law.name).win_probability() for law in duel.laws]
+    chance = sum(n * t["win_probability"] for n, t in zip(draws, alone, strict=True)) / sum(draws)
+    mixed = duel.win_probability()
+    assert mixed["win_probability"].to_numpy() == pytest.approx(chance.to_numpy())
+    assert list(duel.by_law()["law"]) == [law.name for law in duel.laws]
+    assert "each law alone: power_constant: new" in duel.summary()
+    few = sk.compare(two_recipes(sizes=6), by="recipe", resamples=60, rng=0)
+    assert [law.name for law in few.laws] == ["power_constant", "power"]
+
+
+def test_a_mix_of_laws_is_wider_than_any_law_where_they_disagree() -> None:
+    duel = sk.compare(two_recipes(noise=0.001), by="recipe", resamples=300, rng=0, drift=False)
+    width = (
+        t["ci_upper"] - t["ci_lower"]
+        for t in (
+            duel.difference(1e24),
+            *(duel.under(law.name).difference(1e24) for law in duel.laws),
+        )
+    )
+    mixed, *each = (float(values.iloc[0]) for values in width)
+    assert mixed > max(each[:2])
+
+
+def test_where_laws_name_different_winners_a_note_says_so() -> None:
+    x = np.geomspace(1e18, 1e20, 9)
+    runs = pd.DataFrame({
+        "recipe": ["low"] * 9 + ["steep"] * 9, "flops": np.tile(x, 2),
+        # pure powers cross at 1.5e21; with their constants the second never gets there
+        "loss": np.concatenate([2.2 * (x / 1e18) ** -0.03, 1.9 + 0.45 * (x / 1e18) ** -0.3]),
+    })  # fmt: skip
+    duel = sk.compare(runs, by="recipe", at=1e26, resamples=200, rng=0)
+    assert len(set(duel.by_law()["best"])) == 2
+    assert "hangs_on_law" in [note.code for note in duel.notes]
+    assert "hangs_on_law" not in [n.code for n in duel.under("power").decide(1e26).notes]
+
+
+def test_a_mix_of_laws_is_saved_and_loaded_whole(tmp_path: Path) -> None:
+    duel = sk.compare(two_recipes(), by="recipe", resamples=90, rng=0)
+    again = sk.load(duel.save(tmp_path / "duel.json"))
+    pd.testing.assert_frame_equal(again.by_law(), duel.by_law())
+    assert again.summary() == duel.summary()
+
+
+def test_laws_of_a_mix_are_checked() -> None:
+    options = {"by": "recipe", "resamples": 30, "rng": 0}
+    asked = sk.compare(two_recipes(), law=["power", "power_constant"], **options)
+    assert [law.name for law in asked.laws] == ["power", "power_constant"]
+    with pytest.raises(InputError, match="same law twice"):
+        sk.compare(two_recipes(), law=["power", "power"], **options)
+    with pytest.raises(InputError, match="empty list"):
+        sk.compare(two_recipes(), law=[], **options)
+    with pytest.raises(InputError, match="depend on the same scales"):
+        runs = two_recipes().assign(params=1e8, tokens=lambda t: t["flops"] / 6e8)
+        sk.compare(runs, law=["power", "chinchilla"], along="flops", **options)
+    with pytest.raises(InputError, match="no law 'powr'"):
+        asked.under("powr")

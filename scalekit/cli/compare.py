@@ -30,7 +30,8 @@ Runs = Annotated[
 ]
 By = Annotated[str | None, typer.Option(help="The column that names the system of each run.")]
 LawOption = Annotated[
-    str | None, typer.Option("--law", help="A law of `scalekit laws`, or a formula.")
+    list[str] | None,
+    typer.Option("--law", help="A law of `scalekit laws`, or a formula. Several share the draws."),
 ]
 Along = Annotated[str | None, typer.Option(help="The scale to compare along (default flops).")]
 Select = Annotated[
@@ -77,7 +78,7 @@ def read_systems(
 
 
 def compared(
-    runs: list[Path], by: str | None, law: str | None, along: str | None, select: str,
+    runs: list[Path], by: str | None, law: list[str] | None, along: str | None, select: str,
     at: list[str] | None, resamples: int, level: float, seed: int, columns: str | None,
     where: list[str] | None,
 ) -> Comparison:  # fmt: skip
@@ -90,7 +91,7 @@ def compared(
         for text in at or []
     ]
     return compare_systems(
-        table, column, law, along, select=select, at=asked or None, resamples=resamples,
+        table, column, law or None, along, select=select, at=asked or None, resamples=resamples,
         confidence_level=level, rng=seed,
     )  # fmt: skip
 

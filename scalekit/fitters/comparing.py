@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,29 +11,27 @@ import pandas as pd
 
 from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.comparison import Comparison
-from scalekit.fitters.drift import Drift, Forecasts, forecast_error, forecast_larger, measure_drift
+from scalekit.fitters.drift import forecast_larger, measure_drift
 from scalekit.fitters.fitted import Fit, check_level
-from scalekit.fitters.fitting import RESAMPLES, fit
+from scalekit.fitters.fitting import RESAMPLES
 from scalekit.fitters.laws import Law, as_law
-from scalekit.fitters.model import to_internal
 from scalekit.fitters.paired import System, choose_resampling, joint_draws
-from scalekit.fitters.selection import check_selection, guess_selection, selected_weights
-from scalekit.fitters.solver import Problem, Solution
+from scalekit.fitters.selection import check_selection, guess_selection
+from scalekit.fitters.systems import fit_systems
 from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
 
 SIZES = ("params", "tokens", "samples")
-ENOUGH_TO_CHOOSE = 8  # scales of every system, from which on another law is tried
-BETTER = 0.8  # ratio of forecast errors below which it is taken
+ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
 UNEQUAL = 1.5  # ratio of mean grid sizes above which the better tuned system has an advantage
 
 
 def compare(
     runs: RunTable | pd.DataFrame | Mapping[str, Any],
     by: str = "group",
-    law: str | Law | None = None,
+    law: str | Law | Sequence[str | Law] | None = None,
     along: str | None = None,
     *,
     select: str = "auto",
@@ -49,11 +47,11 @@ def compare(
     """Compare two or more systems (recipes, data sets) along a scale, with paired draws.
 
     `runs` has a column `by` that names the system of each run, a column `loss` (positive; lower
-    is better; for an accuracy give 1 - accuracy) and the scales. `law` (default
-    "power_constant", or "shifted_power" where that forecasts the larger runs much better) is
-    fitted to each system `along` a scale (default flops, else the first of tokens, samples,
-    params that is there). A law of params and tokens is compared along flops at
-    each budget's best sizes.
+    is better; for an accuracy give 1 - accuracy) and the scales. The law is fitted to each system
+    `along` a scale (default flops, else the first of tokens, samples, params that is there). One
+    `law`, or several that share the draws in equal parts; default "power_constant", "power" and,
+    from eight scales of every system on, "shifted_power", since no run says which of them goes
+    on. A law of params and tokens is compared along flops at each budget's best sizes.
 
     `select` says which runs the curve follows: "all"; "best", the best run at each combination of
     scales (a grid of hyper-parameters); "frontier", the runs that no run of less compute beats
@@ -80,9 +78,10 @@ def compare(
     if isinstance(runs, RunTable) and by not in frame:
         by = next((r.role for r in runs.readings if r.column == by), by)
     names = _systems(frame, by, source)
-    settled, along = _settle(frame, law, along)
+    asked = [law] if law is None or isinstance(law, (str, Law)) else list(law)
+    laws, along = _settle(frame, asked, along)
     frame = _with_along(frame, along, source)
-    scales = list(dict.fromkeys([along, *settled.scales]))
+    scales = list(dict.fromkeys([along, *laws[0].scales]))
     table = check_runs(frame, scales=scales, source=source)
     frame = table.frame
     missing = [name for name in names if not (frame[by].astype(str) == name).any()]
@@ -90,29 +89,33 @@ def compare(
         raise InputError(f"{source}: no usable run of '{missing[0]}' is left. See its rows.")
     _refuse_negative(frame, source)
     parts = {name: frame[frame[by].astype(str) == name].reset_index(drop=True) for name in names}
-    chosen, told = _choose(select, settled, along, parts)
+    chosen, told = _choose(select, laws[0], along, parts)
     keys = [n for n in (*scales, *SIZES, *(pair_by or ())) if n in frame]
     options = {"objective": objective, "delta": delta, "confidence_level": level}
-    fits, systems = _fit_all(parts, settled, along, chosen, keys, options)
-    forecasts = forecast_larger(list(fits.values()), along) if drift or law is None else []
-    if law is None:
-        other = _shifted(parts, fits, forecasts, along, chosen, keys, options)
-        if other is not None:
-            fits, systems, forecasts, why = other
-            told = [*told, why]
-    method = choose_resampling(systems, chosen)
+    first, systems = fit_systems(parts, laws[0], along, chosen, keys, options)
+    fitted = {laws[0].name: (first, systems)}
+    more = _others(first, along) if law is None else laws[1:]
+    for other in more:
+        try:
+            fitted[other.name] = fit_systems(parts, other, along, chosen, keys, options)
+        except FitError as error:
+            told = [*told, Note("law_left_out", "warning", f"The law '{other.name}' is left out of "
+                                f"the mix, since it cannot be fitted. {error}")]  # fmt: skip
     generator = as_generator(rng)
-    draws, shared = joint_draws(systems, chosen, method, resamples, generator)
-    good = np.all([np.isfinite(draw).all(axis=1) for draw in draws], axis=0)
-    words = _describe(method, chosen, int(good.sum()), shared)
+    blocks = [
+        _draw_block(fits, own, along, chosen, -(-resamples // len(fitted)), drift, generator)
+        for fits, own in fitted.values()
+    ]
+    number = sum(block.drifts.shape[1] for block in blocks)
+    words = _describe(blocks, chosen, number)
     seed = seed_of(rng)
-    fits = {
-        name: replace(found, draws=draw[good], interval_method=words,
-                      provenance=replace(found.provenance, seed=seed))
-        for (name, found), draw in zip(fits.items(), draws, strict=True)
-    }  # fmt: skip
-    measured = measure_drift(forecasts) if drift else Drift(0.0, 0.0)
-    drifts = measured.draw(len(fits), int(good.sum()), generator)
+    mixed = [
+        {name: replace(found, interval_method=words,
+                       provenance=replace(found.provenance, seed=seed))
+         for name, found in block.fits.items()}
+        for block in blocks
+    ]  # fmt: skip
+    fits = mixed[0]
     left_out = dict(provenance.rows_left_out)
     for reason, count in table.provenance.rows_left_out.items():
         left_out[reason] = left_out.get(reason, 0) + count
@@ -121,7 +124,8 @@ def compare(
         along=along,
         select=chosen,
         fits=fits,
-        drifts=drifts,
+        others=tuple(mixed[1:]),
+        drifts=np.concatenate([block.drifts for block in blocks], axis=1),
         asked=np.zeros(0),
         confidence_level=level,
         interval_method=words,
@@ -130,8 +134,42 @@ def compare(
                *_fit_notes(fits)),
         provenance=replace(provenance, rows_left_out=left_out, seed=seed),
     )  # fmt: skip
-    asked = [10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, dtype=float))
-    return duel.decide(asked)
+    return duel.decide([10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, float)))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The draws of one law: fits with joint draws, and changes of slope (systems, draws)."""
+
+    fits: dict[str, Fit]
+    drifts: np.ndarray
+    method: str
+    shared: float
+
+
+def _draw_block(
+    fits: dict[str, Fit], systems: list[System], along: str, select: str, resamples: int,
+    drift: bool, rng: np.random.Generator,
+) -> _Block:  # fmt: skip
+    method = choose_resampling(systems, select)
+    draws, shared = joint_draws(systems, select, method, resamples, rng)
+    good = np.all([np.isfinite(draw).all(axis=1) for draw in draws], axis=0)
+    kept = {name: replace(found, draws=draw[good])
+            for (name, found), draw in zip(fits.items(), draws, strict=True)}  # fmt: skip
+    forecasts = forecast_larger(list(fits.values()), along) if drift else []
+    measured = measure_drift(forecasts)
+    return _Block(kept, measured.draw(len(fits), int(good.sum()), rng), method, shared)
+
+
+def _others(fits: Mapping[str, Fit], along: str) -> list[Law]:
+    """Return the laws that share the draws with 'power_constant' where none was asked for.
+
+    Equal parts, not weights: the laws differ most where no run has been, and how well they
+    forecast inside the runs says little about that (measured in `benchmarks/LOG.md`).
+    """
+    fewest = min(len(np.unique(fitted.scales[along])) for fitted in fits.values())
+    names = ("power", "shifted_power") if fewest >= ENOUGH_TO_SHIFT else ("power",)
+    return [as_law(name).along(along) for name in names]
 
 
 def _frame_of(
@@ -164,9 +202,14 @@ def _systems(frame: pd.DataFrame, by: str, source: str) -> list[str]:
     return names
 
 
-def _settle(frame: pd.DataFrame, law: str | Law | None, along: str | None) -> tuple[Law, str]:
+def _settle(
+    frame: pd.DataFrame, asked: Sequence[str | Law | None], along: str | None
+) -> tuple[list[Law], str]:
+    if not asked:
+        raise InputError("law= is an empty list; name at least one law.")
     columns = [str(name) for name in frame]
-    settled = as_law("power_constant" if law is None else law, columns)
+    laws = [as_law("power_constant" if law is None else law, columns) for law in asked]
+    settled = laws[0]
     if along is None:
         have = [n for n in ("flops", "tokens", "samples", "params", "step") if n in columns]
         if {"params", "tokens"} <= set(columns):
@@ -182,7 +225,16 @@ def _settle(frame: pd.DataFrame, law: str | Law | None, along: str | None) -> tu
         )
     if along not in columns and not (along == "flops" and {"params", "tokens"} <= set(columns)):
         raise InputError(f"along='{along}' is no column. {did_you_mean(along, columns)}")
-    return settled.along(along), along
+    placed = [law.along(along) for law in laws]
+    for law in placed[1:]:
+        if law.scales != placed[0].scales:
+            raise InputError(
+                f"Laws that share the draws depend on the same scales; '{placed[0].name}' on "
+                f"{', '.join(placed[0].scales)}, '{law.name}' on {', '.join(law.scales)}."
+            )
+    if len({law.name for law in placed}) < len(placed):
+        raise InputError("law= names the same law twice; every law has the same part.")
+    return placed, along
 
 
 def _with_along(frame: pd.DataFrame, along: str, source: str) -> pd.DataFrame:
@@ -223,91 +275,14 @@ def _choose(
     return "frontier", [Note("frontier_selected", "info", words)]
 
 
-def _fit_all(
-    parts: Mapping[str, pd.DataFrame], law: Law, along: str, select: str, keys: list[str],
-    options: Mapping[str, Any],
-) -> tuple[dict[str, Fit], list[System]]:  # fmt: skip
-    found = {name: _fit_one(name, part, law, along, select, keys, options)
-             for name, part in parts.items()}  # fmt: skip
-    return {name: pair[0] for name, pair in found.items()}, [pair[1] for pair in found.values()]
-
-
-def _shifted(
-    parts: Mapping[str, pd.DataFrame], fits: Mapping[str, Fit], forecasts: Forecasts, along: str,
-    select: str, keys: list[str], options: Mapping[str, Any],
-) -> tuple[dict[str, Fit], list[System], Forecasts, Note] | None:  # fmt: skip
-    """Return fits of 'shifted_power' where it forecasts the larger runs much better, else None.
-
-    Metrics that start at a plateau (an accuracy near chance) bend where a power law does not.
-    """
-    law = as_law("shifted_power").along(along)
-    if min(len(np.unique(fitted.scales[along])) for fitted in fits.values()) < ENOUGH_TO_CHOOSE:
-        return None
-    plain = forecast_error(forecasts)
-    other, systems = _fit_all(parts, law, along, select, keys, options)
-    more = forecast_larger(list(other.values()), along)
-    shifted = forecast_error(more)
-    if not shifted < BETTER * plain:
-        return None
-    words = (
-        "The law 'shifted_power' is used, since it forecasts the larger runs from the smaller "
-        f"{plain / shifted:.1f} times better than 'power_constant'. Say law= to choose."
-    )
-    return other, systems, more, Note("law_chosen", "info", words)
-
-
-def _fit_one(
-    name: str, part: pd.DataFrame, law: Law, along: str, select: str, keys: list[str],
-    options: Mapping[str, Any],
-) -> tuple[Fit, System]:  # fmt: skip
-    """Return the fit to the selected runs of one system, and the system ready for resampling."""
-    x, loss = part[along].to_numpy(float), part["loss"].to_numpy(float)
-    curves = "run" in part and part["run"].duplicated().any()
-    named = [name] if curves else []  # steps of one run belong together, and to this system only
-    groups = ["run"] if curves else keys
-    cells = part.groupby(groups, sort=False, dropna=False).ngroup().to_numpy()
-    once = selected_weights(select, x, loss, cells, np.ones((1, len(part))))[0] > 0
-    try:
-        fitted = fit(part[once], law, interval="none", **options)
-    except FitError as error:
-        raise FitError(f"System '{name}': {error}") from error
-    scales = {scale: part[scale].to_numpy(float) for scale in law.scales}
-    problem = Problem.of(law.model, scales, loss, fitted.objective)
-    starts = fitted.theta[None]
-    if fitted.law.irreducible is not None and not fitted.law.between:
-        starts = np.concatenate([starts, _other_start(fitted)])
-    solution = Solution(starts, np.full(len(starts), np.inf), np.ones(len(starts), bool))
-    labels: Sequence[tuple[object, ...]] = [
-        (*named, *row) for row in part[groups].astype(str).to_numpy()
-    ]
-    if select != "all":  # every run is drawn on its own
-        labels = [(*label, k) for label, k in zip(labels, _order(labels), strict=True)]
-    return fitted, System(problem, solution, np.ones(len(part)), x, tuple(labels), cells)
-
-
-def _order(labels: Sequence[object]) -> list[int]:
-    """Return how often each label occurred before, so that repeats become different keys."""
-    seen: dict[object, int] = {}
-    found = []
-    for label in labels:
-        found.append(seen.get(label, 0))
-        seen[label] = found[-1] + 1
-    return found
-
-
-def _other_start(fitted: Fit) -> np.ndarray:
-    """Return a second start with the constant halved: resamples may prefer the other valley."""
-    natural = np.array(fitted.params, dtype=float)
-    natural[fitted.law.names.index(fitted.law.irreducible or "")] *= 0.5
-    return to_internal(natural[None], fitted.law.parameters)
-
-
-def _describe(method: str, select: str, resamples: int, shared: float) -> str:
+def _describe(blocks: Sequence[_Block], select: str, resamples: int) -> str:
     words = {"wild": "joint wild bootstrap (Webb weights)", "pairs": "joint bootstrap of runs"}
-    text = f"{words[method]}, {resamples} resamples"
+    text = f"{words[blocks[0].method]}, {resamples} resamples"
+    if len(blocks) > 1:
+        text += f", an equal part with each of {len(blocks)} laws"
     if select != "all":
         text += f", {select} selected anew in each"
-    return text + f", {shared:.0%} of configurations shared"
+    return text + f", {blocks[0].shared:.0%} of configurations shared"
 
 
 def _tuning_notes(select: str, systems: Sequence[System], names: Sequence[str]) -> list[Note]:

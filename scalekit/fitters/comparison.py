@@ -11,17 +11,19 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.fitters import comparison_store
 from scalekit.fitters.comparison_words import (
     advise,
-    answer,
     summarise,
     verdict_notes,
     verdict_sentence,
 )
 from scalekit.fitters.crossings import times_less
-from scalekit.fitters.crossover import Crossover, find_crossover
+from scalekit.fitters.crossover import Crossover
 from scalekit.fitters.curve import Curve
+from scalekit.fitters.find_crossing import find_crossover
 from scalekit.fitters.fitted import Fit
+from scalekit.fitters.laws import Law
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 At = float | Sequence[float] | np.ndarray
 
+VERDICT_NOTES = ("far_extrapolation", "drift", "hangs_on_law")
 DECADES_ON = 2.0  # the default range of a crossing goes this far beyond the largest run
 
 
@@ -39,8 +42,9 @@ DECADES_ON = 2.0  # the default range of a crossing goes this far beyond the lar
 class Comparison(Result):
     """Systems compared along one scale.
 
-    `fits` holds the fit of each system, with joint draws: row b of all of them is one resample.
-    `drifts`, of shape (systems, draws), is what the laws may get wrong beyond the data. `runs`
+    `fits` holds the fit of each system under the first law, `others` those under each other law,
+    with joint draws: row b of all systems is one resample. `drifts`, of shape (systems, draws of
+    all laws), is what the laws may get wrong beyond the data. `runs`
     holds all runs (columns `system`, the scales, `loss`), `asked` the scales asked about.
     """
 
@@ -55,6 +59,7 @@ class Comparison(Result):
     runs: pd.DataFrame
     notes: tuple[Note, ...]
     provenance: Provenance
+    others: tuple[Mapping[str, Fit], ...] = ()
     kind: ClassVar[str] = "comparison"
 
     @property
@@ -66,9 +71,14 @@ class Comparison(Result):
     def curves(self) -> dict[str, Curve]:
         """The curve of each system, with its draws."""
         return {
-            name: Curve(fit, self.along, drift)
+            name: Curve(fit, self.along, drift, tuple(other[name] for other in self.others))
             for (name, fit), drift in zip(self.fits.items(), self.drifts, strict=True)
         }
+
+    @property
+    def laws(self) -> tuple[Law, ...]:
+        """The laws that share the draws."""
+        return tuple(next(iter(fits.values())).law for fits in (self.fits, *self.others))
 
     @property
     def reach(self) -> float:
@@ -192,10 +202,41 @@ class Comparison(Result):
             within = (low, max(high, float(np.max(self.asked, initial=0.0))))
         return find_crossover(curves, first, second, within, self.confidence_level, self.provenance)
 
+    def under(self, law: str) -> Comparison:
+        """Return the comparison under one of its laws alone, with that law's draws."""
+        names = [one.name for one in self.laws]
+        if law not in names:
+            raise InputError(f"This comparison has no law '{law}'. {did_you_mean(law, names)}")
+        fits = (self.fits, *self.others)
+        sizes = [len(next(iter(block.values())).draws) for block in fits]
+        k = names.index(law)
+        start = sum(sizes[:k])
+        own = self.drifts[:, start : start + sizes[k]] if self.drifts.size else self.drifts
+        return replace(self, fits=fits[k], others=(), drifts=own)
+
+    def by_law(self) -> pd.DataFrame:
+        """Return what each law alone says: how far the answer hangs on the law.
+
+        Columns: `law`, `best` at the last asked scale, its `win_probability`, and of the crossing
+        (of the same two systems) `winner`, `median`, `ci_lower`, `ci_upper`, `status`.
+        """
+        pair = self._pair(None, None)
+        rows = []
+        for law in self.laws:
+            alone = self.under(law.name)
+            best = alone.win_probability(self.asked[-1:]).nlargest(1, "win_probability").iloc[0]
+            cross = alone.crossover(*pair).answer()
+            rows.append(
+                {"law": law.name, "best": best["system"],
+                 "win_probability": best["win_probability"]}
+                | {n: cross[n] for n in ("winner", "median", "ci_lower", "ci_upper", "status")}
+            )  # fmt: skip
+        return pd.DataFrame(rows)
+
     def decide(self, at: At) -> Comparison:
         """Return the comparison with the verdict at these scales in its table and summary."""
         asked = np.unique(_positive(at))
-        kept = tuple(note for note in self.notes if note.code not in ("far_extrapolation", "drift"))
+        kept = tuple(note for note in self.notes if note.code not in VERDICT_NOTES)
         moved = replace(self, asked=asked, notes=kept)
         return replace(moved, notes=(*kept, *verdict_notes(moved)))
 
@@ -238,73 +279,16 @@ class Comparison(Result):
 
     def payload(self) -> dict[str, Any]:
         """Return the verdict, the crossover and the fits as plain values."""
-        table = self.to_frame()
-        last = table[table["at"] == self.asked[-1]]
-        first = next(iter(self.fits.values()))
-        pairs = [
-            self.crossover(a, b).answer()
-            for k, a in enumerate(self.systems)
-            for b in self.systems[k + 1 :]
-        ] if len(self.systems) <= 10 else []  # fmt: skip
-        return {
-            "by": self.by,
-            "along": self.along,
-            "select": self.select,
-            "law": first.law.name,
-            "formula": first.law.formula,
-            "systems": list(self.systems),
-            "params": {
-                f"{name}.{parameter}": values
-                for name, fit in self.fits.items()
-                for parameter, values in fit.payload()["params"].items()
-            },
-            "crossover": self.crossover().answer(),
-            "crossovers": pairs,
-            "win_probability": dict(zip(last["system"], last["win_probability"], strict=True)),
-            "at": self.asked.tolist(),
-            "table": table.to_dict("records"),
-            "sentence": answer(self, self.crossover()),
-            "drift": self.drift,
-            "confidence_level": self.confidence_level,
-            "interval_method": self.interval_method,
-            "n_rows": len(self.runs),
-            "rows_left_out": dict(self.provenance.rows_left_out),
-            "fits": {name: fit.to_dict() for name, fit in self.fits.items()},
-        }
+        return comparison_store.payload_of(self)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return draws and data, which `save` keeps beside the JSON."""
-        found = {"drifts": self.drifts, "asked": self.asked}
-        for k, fit in enumerate(self.fits.values()):
-            found |= {f"fit{k}_{name}": array for name, array in fit.arrays().items()}
-        for name in self.runs:
-            column = self.runs[name]
-            found[f"run_{name}"] = (
-                column.to_numpy(float)
-                if pd.api.types.is_numeric_dtype(column)
-                else column.astype(str).to_numpy(dtype=np.str_)
-            )
-        return found
+        return comparison_store.arrays_of(self)
 
     @classmethod
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Comparison:
         """Return the comparison that `save` wrote."""
-        fits = {}
-        for k, (name, saved) in enumerate(values["fits"].items()):
-            prefix = f"fit{k}_"
-            own = {key[len(prefix) :]: a for key, a in arrays.items() if key.startswith(prefix)}
-            fits[name] = Fit.restore(saved, own)
-        runs = {key[4:]: array for key, array in arrays.items() if key.startswith("run_")}
-        return cls(
-            **{key: values[key] for key in ("by", "along", "select", "confidence_level")},
-            fits=fits,
-            drifts=arrays["drifts"],
-            asked=arrays["asked"],
-            interval_method=values["interval_method"],
-            runs=pd.DataFrame(runs),
-            notes=tuple(Note(**note) for note in values["notes"]),
-            provenance=Provenance.from_dict(values["provenance"]),
-        )
+        return cls(**comparison_store.fields_of(values, arrays))
 
     def plot(self, ax: Axes | None = None, plan: Plan | None = None) -> Axes:
         """Draw runs and curves with their bands, the crossing, and the runs of a plan."""

@@ -80,17 +80,31 @@ def summarise(duel: Comparison) -> str:
     shown = table.assign(at=[format_quantity(x) for x in table["at"]]).to_string(
         index=False, float_format="{:.4g}".format
     )
-    law = next(iter(duel.fits.values())).law
+    laws = "; ".join(f"{law.name}: loss = {law.formula}" for law in duel.laws)
     lines = [
         answer(duel, cross),
         "",
         shown,
         "",
-        f"law {law.name}: loss = {law.formula}, along {duel.along}; runs: {_counts(duel)}",
+        *_laws_alone(duel),
+        f"{'laws' if len(duel.laws) > 1 else 'law'} {laws}; along {duel.along}; "
+        f"runs: {_counts(duel)}",
         f"intervals ({duel.confidence_level:.0%}): {duel.interval_method}; allowed change of "
         f"slope beyond the data {duel.drift:.3g}",
     ]
     return with_notes("\n".join(lines), (*duel.notes, *cross.notes))
+
+
+def _laws_alone(duel: Comparison) -> list[str]:
+    if len(duel.laws) < 2:
+        return []
+    lines = []
+    for row in duel.by_law().to_dict("records"):
+        place = "" if row["status"] != "crosses" else (
+            f", {row['winner']} overtakes at {format_quantity(row['median'])}")  # fmt: skip
+        chance = probability_text(row["win_probability"])
+        lines.append(f"{row['law']}: {row['best']} {chance}{place}")
+    return [f"each law alone: {'; '.join(lines)}"]
 
 
 def _counts(duel: Comparison) -> str:
@@ -120,3 +134,16 @@ def verdict_notes(duel: Comparison) -> Iterator[Note]:
             f"a change of slope of {duel.drift:.3g} (one standard deviation) beyond the data is "
             "allowed for in every interval and probability.",
         )
+    if len({_best(duel.under(law.name)) for law in duel.laws}) > 1:
+        yield Note(
+            "hangs_on_law",
+            "warning",
+            f"The laws name different winners at {format_quantity(duel.asked[-1])} {duel.along} "
+            "(see 'each law alone'); the probability above weighs them equally. Runs at a larger "
+            "scale would tell the laws apart.",
+        )
+
+
+def _best(duel: Comparison) -> str:
+    table = duel.win_probability(duel.asked[-1:])
+    return str(table.nlargest(1, "win_probability")["system"].iloc[0])

@@ -1,4 +1,4 @@
-"""A system's loss along one scale, in every joint draw."""
+"""A system's loss along one scale, in every joint draw of every law."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from scalekit.fitters.fitted import Fit
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The log loss of a fitted law along `along`, with everything that is unsure about it.
+    """The log loss of fitted laws along `along`, with everything that is unsure about it.
 
-    A draw of the curve is the draw of its parameters, spread about the estimate by Student's
-    factor for few runs, plus what the law may get wrong beyond the data: a change of slope in
-    log-log, `drift` (draws,), that sets in at `reach`. A law of params and tokens is followed
-    along its compute-optimal frontier.
+    A draw of the curve is a draw of the parameters of one law, spread about its estimate by
+    Student's factor for few runs, plus what the law may get wrong beyond the data: a change of
+    slope in log-log, `drift` (draws,), that sets in at `reach`. The draws of `fit` come first,
+    then those of each of the `others`. A law of params and tokens is followed along its
+    compute-optimal frontier.
     """
 
     fit: Fit
     along: str
     drift: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    others: tuple[Fit, ...] = ()
 
     def __post_init__(self) -> None:
         if not (len(self.fit.law.scales) == 1 and self.fit.law.scales[0] == self.along):
@@ -49,16 +51,28 @@ class Curve:
         """The largest scale that was observed."""
         return float(self.observed.max())
 
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """The fit of every law."""
+        return (self.fit, *self.others)
+
+    def estimates(self, at: np.ndarray) -> np.ndarray:
+        """Return the log loss of each law's fit at the scales `at`, (laws, scales)."""
+        scales = np.asarray(at, dtype=float)
+        return np.stack([self._log_loss(fit, fit.theta[None], scales)[0] for fit in self.fits])
+
     def estimate(self, at: np.ndarray) -> np.ndarray:
-        """Return the log loss of the fit itself at the scales `at`."""
-        return self._log_loss(self.fit.theta[None], np.asarray(at, dtype=float))[0]
+        """Return the log loss of the fits themselves at the scales `at`: the mean over laws."""
+        return np.asarray(self.estimates(at).mean(axis=0))
 
     def draws(self, at: np.ndarray) -> np.ndarray:
         """Return the log loss at the scales `at` in every draw, (draws, scales)."""
         at = np.asarray(at, dtype=float)
-        centre = self.estimate(at)
-        factor = self.fit.widening(self.fit.confidence_level)
-        spread = centre + factor * (self._log_loss(self.fit.draws, at) - centre)
+        parts = [
+            centre + _widening(fit) * (self._log_loss(fit, fit.draws, at) - centre)
+            for fit, centre in zip(self.fits, self.estimates(at), strict=True)
+        ]
+        spread = np.concatenate(parts)
         if self.drift.size:
             spread = spread + np.outer(self.drift, np.maximum(np.log(at / self.reach), 0.0))
         return spread
@@ -66,17 +80,23 @@ class Curve:
     def run_draws(self, scales: dict[str, float], at: float) -> np.ndarray:
         """Return the log loss of one possible run in every draw; `at` is its place on `along`."""
         rows = {name: np.array([scales[name]]) for name in self.fit.law.scales}
-        with np.errstate(all="ignore"):
-            centre = np.log(self.fit.law.model.value(self.fit.theta[None], rows)[0, 0])
-            found = np.log(self.fit.law.model.value(self.fit.draws, rows)[:, 0])
-        factor = self.fit.widening(self.fit.confidence_level)
-        spread = centre + factor * (found - centre)
+        parts = []
+        for fit in self.fits:
+            with np.errstate(all="ignore"):
+                centre = np.log(fit.law.model.value(fit.theta[None], rows)[0, 0])
+                found = np.log(fit.law.model.value(fit.draws, rows)[:, 0])
+            parts.append(centre + _widening(fit) * (found - centre))
+        spread = np.concatenate(parts)
         if self.drift.size:
             spread = spread + self.drift * max(np.log(at / self.reach), 0.0)
         return np.asarray(spread)
 
-    def _log_loss(self, theta: np.ndarray, at: np.ndarray) -> np.ndarray:
+    def _log_loss(self, fit: Fit, theta: np.ndarray, at: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            if self.along in self.fit.law.scales:
-                return np.log(self.fit.law.model.value(theta, {self.along: at}))
-            return np.log(allocate(self.fit.law, theta, at, Cost()).loss)
+            if self.along in fit.law.scales:
+                return np.log(fit.law.model.value(theta, {self.along: at}))
+            return np.log(allocate(fit.law, theta, at, Cost()).loss)
+
+
+def _widening(fit: Fit) -> float:
+    return fit.widening(fit.confidence_level)

@@ -84,14 +84,6 @@ def measure_drift(forecasts: Forecasts) -> Drift:
     return Drift(float(np.sqrt(common)), float(np.sqrt(variance - common)))
 
 
-def forecast_error(forecasts: Forecasts) -> float:
-    """Return the root mean square error of the forecasts per unit of log distance; NaN for none."""
-    found = [forecast for row in forecasts for forecast in row.values()]
-    reach = sum(float((forecast.distance**2).sum()) for forecast in found)
-    squares = sum(float((forecast.error**2).sum()) for forecast in found)
-    return float(np.sqrt(squares / reach)) if found else float("nan")
-
-
 def _origins(fits: Sequence[Fit], along: str) -> np.ndarray:
     """Return scales from which every system can be forecast, at most `ORIGINS`."""
     places = np.unique(np.concatenate([fit.scales[along] for fit in fits]))
