@@ -9,21 +9,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import FitError, InputError, did_you_mean
+from scalekit.errors import FitError, InputError
+from scalekit.fitters.comparing_inputs import (
+    SIZES,
+    choose_selection,
+    frame_of,
+    refuse_negative,
+    settle_laws,
+    systems_of,
+    with_along,
+)
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.drift import forecast_larger, measure_drift
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES
 from scalekit.fitters.laws import Law, as_law
 from scalekit.fitters.paired import System, choose_resampling, joint_draws
-from scalekit.fitters.selection import check_selection, guess_selection
+from scalekit.fitters.selection import check_selection
 from scalekit.fitters.systems import fit_systems
 from scalekit.notes import Note
-from scalekit.results import Provenance, hash_frame
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
 
-SIZES = ("params", "tokens", "samples")
 ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
 UNEQUAL = 1.5  # ratio of mean grid sizes above which the better tuned system has an advantage
 
@@ -74,22 +81,22 @@ def compare(
     """
     check_selection(select)
     level = check_level(confidence_level)
-    frame, source, provenance, notes = _frame_of(runs)
+    frame, source, provenance, notes = frame_of(runs)
     if isinstance(runs, RunTable) and by not in frame:
         by = next((r.role for r in runs.readings if r.column == by), by)
-    names = _systems(frame, by, source)
+    names = systems_of(frame, by, source)
     asked = [law] if law is None or isinstance(law, (str, Law)) else list(law)
-    laws, along = _settle(frame, asked, along)
-    frame = _with_along(frame, along, source)
+    laws, along = settle_laws(frame, asked, along)
+    frame = with_along(frame, along, source)
     scales = list(dict.fromkeys([along, *laws[0].scales]))
     table = check_runs(frame, scales=scales, source=source)
     frame = table.frame
     missing = [name for name in names if not (frame[by].astype(str) == name).any()]
     if missing:
         raise InputError(f"{source}: no usable run of '{missing[0]}' is left. See its rows.")
-    _refuse_negative(frame, source)
+    refuse_negative(frame, source)
     parts = {name: frame[frame[by].astype(str) == name].reset_index(drop=True) for name in names}
-    chosen, told = _choose(select, laws[0], along, parts)
+    chosen, told = choose_selection(select, laws[0], along, parts)
     keys = [n for n in (*scales, *SIZES, *(pair_by or ())) if n in frame]
     options = {"objective": objective, "delta": delta, "confidence_level": level}
     first, systems = fit_systems(parts, laws[0], along, chosen, keys, options)
@@ -170,109 +177,6 @@ def _others(fits: Mapping[str, Fit], along: str) -> list[Law]:
     fewest = min(len(np.unique(fitted.scales[along])) for fitted in fits.values())
     names = ("power", "shifted_power") if fewest >= ENOUGH_TO_SHIFT else ("power",)
     return [as_law(name).along(along) for name in names]
-
-
-def _frame_of(
-    runs: RunTable | pd.DataFrame | Mapping[str, Any],
-) -> tuple[pd.DataFrame, str, Provenance, tuple[Note, ...]]:
-    if isinstance(runs, RunTable):
-        return runs.frame, runs.provenance.source, runs.provenance, runs.notes
-    frame = pd.DataFrame(runs)
-    found = Provenance("the table", hash_frame(frame.astype(str)), len(frame))
-    return frame, "the table", found, ()
-
-
-def _systems(frame: pd.DataFrame, by: str, source: str) -> list[str]:
-    if by not in frame:
-        raise InputError(
-            f"{source} has no column '{by}' to tell the systems apart. "
-            f"{did_you_mean(by, map(str, frame.columns))} Say which with by=."
-        )
-    names = list(dict.fromkeys(frame[by].dropna().astype(str)))
-    if len(names) < 2:
-        raise InputError(
-            f"{source}: column '{by}' names only {', '.join(names) or 'nothing'}; "
-            "a comparison needs two systems or more."
-        )
-    if len(names) > 50:
-        raise InputError(
-            f"{source}: column '{by}' has {len(names)} different values; that looks like a number, "
-            "not like the name of a system. Say another with by=."
-        )
-    return names
-
-
-def _settle(
-    frame: pd.DataFrame, asked: Sequence[str | Law | None], along: str | None
-) -> tuple[list[Law], str]:
-    if not asked:
-        raise InputError("law= is an empty list; name at least one law.")
-    columns = [str(name) for name in frame]
-    laws = [as_law("power_constant" if law is None else law, columns) for law in asked]
-    settled = laws[0]
-    if along is None:
-        have = [n for n in ("flops", "tokens", "samples", "params", "step") if n in columns]
-        if {"params", "tokens"} <= set(columns):
-            have.insert(0, "flops")
-        several = len(settled.scales) > 1
-        along = "flops" if several else next(iter(have), None)
-        if settled.scales != ("x",) and not several:
-            along = settled.scales[0]
-    if along is None:
-        raise InputError(
-            f"No column is a scale to compare along; say which with along=. There are: "
-            f"{', '.join(columns)}."
-        )
-    if along not in columns and not (along == "flops" and {"params", "tokens"} <= set(columns)):
-        raise InputError(f"along='{along}' is no column. {did_you_mean(along, columns)}")
-    placed = [law.along(along) for law in laws]
-    for law in placed[1:]:
-        if law.scales != placed[0].scales:
-            raise InputError(
-                f"Laws that share the draws depend on the same scales; '{placed[0].name}' on "
-                f"{', '.join(placed[0].scales)}, '{law.name}' on {', '.join(law.scales)}."
-            )
-    if len({law.name for law in placed}) < len(placed):
-        raise InputError("law= names the same law twice; every law has the same part.")
-    return placed, along
-
-
-def _with_along(frame: pd.DataFrame, along: str, source: str) -> pd.DataFrame:
-    if along in frame:
-        return frame
-    filled = check_runs(frame, scales=["params", "tokens"], source=source).frame
-    return filled.assign(flops=6 * filled["params"] * filled["tokens"])
-
-
-def _refuse_negative(frame: pd.DataFrame, source: str) -> None:
-    if (frame["loss"] <= 0).any():
-        row = frame.index[(frame["loss"] <= 0).to_numpy()][0]
-        raise InputError(
-            f"{source}, row {row!r}: the loss is {frame['loss'].loc[row]:g}. Recipes are compared "
-            "by ratios of loss, which must be positive; for an accuracy give 1 - accuracy."
-        )
-
-
-def _choose(
-    select: str, law: Law, along: str, parts: Mapping[str, pd.DataFrame]
-) -> tuple[str, list[Note]]:
-    if select != "auto":
-        return select, []
-    if len(law.scales) > 1 or along != "flops":
-        return "all", []
-    guesses = []
-    for part in parts.values():
-        others = [part[n].to_numpy(float) for n in SIZES if n in part]
-        others = [o for o in others if (np.isfinite(o) & (o > 0)).all()]
-        guesses.append(guess_selection(part[along].to_numpy(float), others))
-    if "frontier" not in guesses:
-        return "all", []
-    words = (
-        "Runs of several sizes share the same compute, so each curve follows the frontier (runs "
-        "that no run of less compute beats), chosen anew in every resample. select='all' uses "
-        "every run."
-    )
-    return "frontier", [Note("frontier_selected", "info", words)]
 
 
 def _describe(blocks: Sequence[_Block], select: str, resamples: int) -> str:

@@ -1,0 +1,127 @@
+"""What a comparison is asked with: the table, its systems, the laws and the runs that count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalekit.errors import InputError, did_you_mean
+from scalekit.fitters.laws import Law, as_law
+from scalekit.fitters.selection import guess_selection
+from scalekit.notes import Note
+from scalekit.results import Provenance, hash_frame
+from scalekit.tables import RunTable, check_runs
+
+SIZES = ("params", "tokens", "samples")
+
+
+def frame_of(
+    runs: RunTable | pd.DataFrame | Mapping[str, Any],
+) -> tuple[pd.DataFrame, str, Provenance, tuple[Note, ...]]:
+    """Return the table of runs, what to call it, where it comes from, and its notes."""
+    if isinstance(runs, RunTable):
+        return runs.frame, runs.provenance.source, runs.provenance, runs.notes
+    frame = pd.DataFrame(runs)
+    found = Provenance("the table", hash_frame(frame.astype(str)), len(frame))
+    return frame, "the table", found, ()
+
+
+def systems_of(frame: pd.DataFrame, by: str, source: str) -> list[str]:
+    """Return the names of the systems in order; raise InputError where they are not two or more."""
+    if by not in frame:
+        raise InputError(
+            f"{source} has no column '{by}' to tell the systems apart. "
+            f"{did_you_mean(by, map(str, frame.columns))} Say which with by=."
+        )
+    names = list(dict.fromkeys(frame[by].dropna().astype(str)))
+    if len(names) < 2:
+        raise InputError(
+            f"{source}: column '{by}' names only {', '.join(names) or 'nothing'}; "
+            "a comparison needs two systems or more."
+        )
+    if len(names) > 50:
+        raise InputError(
+            f"{source}: column '{by}' has {len(names)} different values; that looks like a number, "
+            "not like the name of a system. Say another with by=."
+        )
+    return names
+
+
+def settle_laws(
+    frame: pd.DataFrame, asked: Sequence[str | Law | None], along: str | None
+) -> tuple[list[Law], str]:
+    """Return the laws, along a scale, and that scale; raise InputError where they do not fit."""
+    if not asked:
+        raise InputError("law= is an empty list; name at least one law.")
+    columns = [str(name) for name in frame]
+    laws = [as_law("power_constant" if law is None else law, columns) for law in asked]
+    settled = laws[0]
+    if along is None:
+        have = [n for n in ("flops", "tokens", "samples", "params", "step") if n in columns]
+        if {"params", "tokens"} <= set(columns):
+            have.insert(0, "flops")
+        several = len(settled.scales) > 1
+        along = "flops" if several else next(iter(have), None)
+        if settled.scales != ("x",) and not several:
+            along = settled.scales[0]
+    if along is None:
+        raise InputError(
+            f"No column is a scale to compare along; say which with along=. There are: "
+            f"{', '.join(columns)}."
+        )
+    if along not in columns and not (along == "flops" and {"params", "tokens"} <= set(columns)):
+        raise InputError(f"along='{along}' is no column. {did_you_mean(along, columns)}")
+    placed = [law.along(along) for law in laws]
+    for law in placed[1:]:
+        if law.scales != placed[0].scales:
+            raise InputError(
+                f"Laws that share the draws depend on the same scales; '{placed[0].name}' on "
+                f"{', '.join(placed[0].scales)}, '{law.name}' on {', '.join(law.scales)}."
+            )
+    if len({law.name for law in placed}) < len(placed):
+        raise InputError("law= names the same law twice; every law has the same part.")
+    return placed, along
+
+
+def with_along(frame: pd.DataFrame, along: str, source: str) -> pd.DataFrame:
+    """Return the frame with the scale `along`; FLOPs follow from 6ND."""
+    if along in frame:
+        return frame
+    filled = check_runs(frame, scales=["params", "tokens"], source=source).frame
+    return filled.assign(flops=6 * filled["params"] * filled["tokens"])
+
+
+def refuse_negative(frame: pd.DataFrame, source: str) -> None:
+    """Raise InputError that names the first row with a loss of zero or less."""
+    if (frame["loss"] <= 0).any():
+        row = frame.index[(frame["loss"] <= 0).to_numpy()][0]
+        raise InputError(
+            f"{source}, row {row!r}: the loss is {frame['loss'].loc[row]:g}. Recipes are compared "
+            "by ratios of loss, which must be positive; for an accuracy give 1 - accuracy."
+        )
+
+
+def choose_selection(
+    select: str, law: Law, along: str, parts: Mapping[str, pd.DataFrame]
+) -> tuple[str, list[Note]]:
+    """Return the selection, and what to tell of it where it was chosen here."""
+    if select != "auto":
+        return select, []
+    if len(law.scales) > 1 or along != "flops":
+        return "all", []
+    guesses = []
+    for part in parts.values():
+        others = [part[n].to_numpy(float) for n in SIZES if n in part]
+        others = [o for o in others if (np.isfinite(o) & (o > 0)).all()]
+        guesses.append(guess_selection(part[along].to_numpy(float), others))
+    if "frontier" not in guesses:
+        return "all", []
+    words = (
+        "Runs of several sizes share the same compute, so each curve follows the frontier (runs "
+        "that no run of less compute beats), chosen anew in every resample. select='all' uses "
+        "every run."
+    )
+    return "frontier", [Note("frontier_selected", "info", words)]
