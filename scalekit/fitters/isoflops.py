@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,10 +29,8 @@ from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
 from scalekit.units import format_quantity
 
-if TYPE_CHECKING:
-    pass
-
 FEWEST_BUDGETS = 3
+SHOWN = 3  # budgets named for each reason
 SAME_BUDGET = 0.1  # runs whose FLOPs differ by less belong to one budget
 UNSTABLE = 0.1  # share of resamples without a minimum inside, from which on a budget is doubtful
 
@@ -93,10 +91,7 @@ def isoflop(
     table = pd.DataFrame(rows)
     used = (table["status"] == "used").to_numpy()
     if used.sum() < FEWEST_BUDGETS:
-        reasons = "; ".join(
-            f"{format_quantity(row['flops'])} FLOPs: {row['status']}"
-            for row in rows if row["status"] != "used"
-        )  # fmt: skip
+        reasons = _reasons(table[~used])
         raise FitError(
             f"{source}: {int(used.sum())} of {len(table)} budgets have a minimum inside their "
             f"sizes, and an exponent needs {FEWEST_BUDGETS}. {reasons or 'There are no others'}. "
@@ -190,7 +185,8 @@ def _bottom(
     names = [n + end for n in ("params", "tokens", "loss") for end in ("", "_lower", "_upper")]
     row |= dict.fromkeys(names, np.nan) | {"kept": 0.0}
     if len(budget) < FEWEST[method]:
-        words = f"only {len(budget)} sizes, {method} needs {FEWEST[method]}"
+        sizes = "1 size" if len(budget) == 1 else f"{len(budget)} sizes"
+        words = f"only {sizes}, {method} needs {FEWEST[method]}"
         return row | {"status": words}, np.full(resamples, np.nan)
     logs, loss = _logs(budget)
     centre, bottom = (entry[0] for entry in valley(logs, loss[None], method))
@@ -210,6 +206,16 @@ def _bottom(
     row |= dict(zip(names, np.exp([centre, low, high, data - centre, data - high, data - low,
                                    bottom, down, up]).tolist(), strict=True))  # fmt: skip
     return row | {"status": "used"}, sizes
+
+
+def _reasons(out: pd.DataFrame) -> str:
+    """Return why budgets were not used, with a few of them named for each reason."""
+    told = []
+    for reason, part in out.groupby("status", sort=False):
+        shown = ", ".join(format_quantity(value) for value in part["flops"][:SHOWN])
+        rest = f" and {len(part) - SHOWN} more" if len(part) > SHOWN else ""
+        told.append(f"{shown}{rest} FLOPs: {reason}")
+    return "; ".join(told)
 
 
 def _rivals(budgets: Sequence[pd.DataFrame], method: str, low: float, high: float) -> list[Note]:
@@ -244,11 +250,8 @@ def _notes(table: pd.DataFrame, logs: np.ndarray) -> tuple[Note, ...]:
     notes = []
     out = table[table["status"] != "used"]
     if len(out):
-        told = "; ".join(f"{format_quantity(f)}: {s}" for f, s in
-                         zip(out["flops"], out["status"], strict=True))  # fmt: skip
-        notes.append(
-            Note("budgets_left_out", "warning", f"{len(out)} budget(s) are left out ({told}).")
-        )
+        told = f"{len(out)} budget(s) are left out ({_reasons(out)})."
+        notes.append(Note("budgets_left_out", "warning", told))
     doubtful = table[(table["status"] == "used") & (table["kept"] < 1 - UNSTABLE)]
     if len(doubtful):
         told = ", ".join(format_quantity(f) for f in doubtful["flops"])
