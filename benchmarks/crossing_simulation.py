@@ -61,8 +61,8 @@ def main() -> None:
         (14, 0.01, 0.0),
         (14, 0.004, 0.5),
     ):
-        for one in ("power_constant", None):
-            print_setting(sizes, noise, bend, one, pairs, peer)
+        print_setting(sizes, noise, bend, "power_constant", pairs, peer)
+        print_setting(sizes, noise, bend, None, pairs, open_peer(None))
 
 
 def print_setting(

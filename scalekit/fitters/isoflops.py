@@ -185,8 +185,8 @@ def _bottom(
     names = [n + end for n in ("params", "tokens", "loss") for end in ("", "_lower", "_upper")]
     row |= dict.fromkeys(names, np.nan) | {"kept": 0.0}
     if len(budget) < FEWEST[method]:
-        sizes = "1 size" if len(budget) == 1 else f"{len(budget)} sizes"
-        words = f"only {sizes}, {method} needs {FEWEST[method]}"
+        counted = "1 size" if len(budget) == 1 else f"{len(budget)} sizes"
+        words = f"only {counted}, {method} needs {FEWEST[method]}"
         return row | {"status": words}, np.full(resamples, np.nan)
     logs, loss = _logs(budget)
     centre, bottom = (entry[0] for entry in valley(logs, loss[None], method))
