@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from scalekit.selectors.scores.inputs import (
     map_tensors,
     to_device,
 )
-from scalekit.selectors.scores.outputs import OUTPUT_SCORES, Predictions, check_finite
-from scalekit.selectors.scores.passes import GradientPass, autocast_for, mean_gradient
+from scalekit.selectors.scores.outputs import IGNORED, OUTPUT_SCORES, Predictions, check_finite
+from scalekit.selectors.scores.passes import GradientPass, GradientSum, autocast_for
 from scalekit.selectors.scores.plan import SKETCHES, Plan
 from scalekit.selectors.scores.tape import Collected
 from scalekit.selectors.scores.uses import Projector
@@ -47,21 +47,31 @@ class Batch:
 
     def part(self, first: int, last: int) -> Batch:
         """Return the examples first..last-1 of the batch."""
-        rows = slice(first, last)
-        return Batch(self.ids[rows], self.rows[rows], map_tensors(lambda v: v[rows], self.inputs),
-                     self.labels[rows])  # fmt: skip
+        return self._take(slice(first, last))
+
+    def without(self, rows: Container[int]) -> Batch:
+        """Return the examples of the batch that are not at `rows` of the data set."""
+        return self._take(np.flatnonzero([int(row) not in rows for row in self.rows]))
+
+    def _take(self, at: Any) -> Batch:
+        inputs = map_tensors(lambda values: values[at], self.inputs)
+        return Batch(self.ids[at], self.rows[at], inputs, self.labels[at])
+
+
+Visitor = Callable[[Batch], Any]
 
 
 class NotFiniteError(InputError):
-    """The model returned NaN or infinite logits."""
+    """The model returned NaN or infinite logits, or a score is NaN or infinite."""
 
 
 @dataclass
 class Engine:
     """Scores batches by one model at one or several checkpoints.
 
-    `learning_rates` weigh the checkpoints in the TracIn scores (1 by default). `reference` is a
-    function that yields batches (of the reference set, or of the data itself for `alignment`).
+    `learning_rates` weigh the checkpoints in the TracIn scores (1 by default). `reference` calls
+    a function on each batch of the reference set (or of the data itself, for `alignment`), and a
+    second one on single examples to find bad ones.
     """
 
     model: Module
@@ -75,7 +85,7 @@ class Engine:
     loop_params: Sequence[str] = ()
     per_layer: bool = False
     check: bool = True
-    reference: Any = None
+    reference: Callable[[Visitor, Visitor], None] | None = None
     reference_is_data: bool = False
     looped: tuple[str, ...] = field(default=(), init=False)
 
@@ -105,9 +115,48 @@ class Engine:
             load_state(self.model, self.checkpoints[index])
             self._at = index
 
+    def prepare(self, index: int) -> None:
+        """Load checkpoint `index`, and take the mean gradient there where a score needs it."""
+        self.use_checkpoint(index)
+        if not self.plan.directed or index in self._means:
+            return
+        total = GradientSum(self.model, self.dtype)
+
+        def add(batch: Batch) -> None:
+            total.add(gradients(batch), len(batch))
+
+        def gradients(batch: Batch) -> dict[str, Tensor]:
+            inputs, labels = self.ready(batch)
+            return total.gradients(self._predictions(total.logits(inputs), labels, batch))
+
+        assert self.reference is not None
+        self.reference(add, gradients)
+        self._means[index] = total.mean(), total.count
+
+    def forget(self) -> None:
+        """Forget what was learned of the model's uses from a batch that failed."""
+        self._passes.clear()
+
+    def _predictions(self, logits: Tensor, labels: Tensor, batch: Batch) -> Predictions:
+        at = Predictions(finite(logits, batch), labels)
+        if not bool(at.valid.any(1).all()):
+            raise InputError(
+                f"The label is {IGNORED}{' at every token' if labels.dim() > 1 else ''}, which "
+                "marks what does not count, so there is nothing to score. Give a label, 0 to "
+                f"{at.n_classes - 1}."
+            )
+        return at
+
     def ready(self, batch: Batch) -> tuple[Any, Tensor]:
         """Return inputs and labels of `batch` on the device."""
         inputs = to_device(batch.inputs, self._device, self._real)
+        kind = getattr(getattr(batch.labels, "dtype", None), "kind", "i")
+        if kind in "OUSmM":
+            raise InputError(
+                f"Labels are not numbers but of type {batch.labels.dtype}, such as "
+                f"{batch.labels.reshape(-1)[0]!r}; the model's classes are 0..C-1. Replace each "
+                "by its number, in the order in which the model was trained."
+            )
         labels = as_tensor(batch.labels).to(self._device)
         if labels.is_floating_point():
             raise InputError(
@@ -121,20 +170,22 @@ class Engine:
         """Return the columns of `batch` at checkpoint `index`, each [B] (sketches [B, d])."""
         import torch
 
-        self.use_checkpoint(index)
+        self.prepare(index)
         inputs, labels = self.ready(batch)
         head = HeadInput(self.model) if self.plan.wants_head else None
         try:
             if self.plan.is_forward_only:
                 with torch.no_grad(), autocast_for(self.model, self.dtype):
                     logits = call_model(self.model, fast_layout(inputs))
-                columns = self._outputs(Predictions(finite(logits, batch), labels), head)
+                columns = self._outputs(self._predictions(logits, labels, batch), head)
             else:
                 columns = self._with_gradients(inputs, labels, batch, index, head, vog)
         finally:
             if head is not None:
                 head.remove()
-        return {name: as_numpy(values) for name, values in columns.items()}
+        found = {name: as_numpy(values) for name, values in columns.items()}
+        check_columns(found, batch)
+        return found
 
     def _outputs(self, at: Predictions, head: HeadInput | None) -> dict[str, Tensor]:
         columns = {
@@ -158,7 +209,7 @@ class Engine:
         else:
             with torch.enable_grad(), autocast_for(self.model, self.dtype):
                 logits = call_model(self.model, inputs)
-        at = Predictions(finite(logits, batch), labels)
+        at = self._predictions(logits, labels, batch)
         columns = self._outputs(at, head)
         if head is not None:
             head.remove()
@@ -175,7 +226,7 @@ class Engine:
         if index not in self._passes:
             directions = {}
             if self.plan.directed:
-                directions = {"reference": self._mean(index)[0]}
+                directions = {"reference": self._means[index][0]}
             wants_sketch = any(name in self.plan.columns for name in SKETCHES)
             self._passes[index] = GradientPass(
                 self.model,
@@ -187,13 +238,6 @@ class Engine:
                 self.check and index == 0,
             )
         return self._passes[index]
-
-    def _mean(self, index: int) -> tuple[dict[str, Tensor], int]:
-        if index not in self._means:
-            self.use_checkpoint(index)
-            batches = (self.ready(batch) for batch in self.reference())
-            self._means[index] = mean_gradient(self.model, batches, self.dtype)
-        return self._means[index]
 
     def _gradient_columns(self, found: dict[str, Collected], index: int) -> dict[str, Tensor]:
         columns: dict[str, Tensor] = {}
@@ -223,7 +267,7 @@ class Engine:
 
     def _cosine(self, dots: Tensor, norm2: Tensor, index: int) -> Tensor:
         """Return the cosine with the mean gradient (of the others, within the data itself)."""
-        mean, n = self._mean(index)
+        mean, n = self._means[index]
         whole = sum((value * value).sum() for value in mean.values())
         if self.reference_is_data:
             if n < 2:
@@ -249,12 +293,24 @@ def finite(logits: Tensor, batch: Batch) -> Tensor:
     """Return `logits`; raise NotFiniteError with the ids where they are NaN or infinite."""
     bad = check_finite(logits).tolist()
     if bad:
-        ids = [str(batch.ids[i]) for i in bad[:5]]
-        raise NotFiniteError(
-            f"The model returned NaN or infinite logits for {len(bad)} examples, ids {ids}. Check "
-            "these inputs and the weights; skip_bad=True (--skip-bad) leaves such examples out."
-        )
+        raise not_finite("The model returned NaN or infinite logits", bad, batch)
     return logits
+
+
+def check_columns(columns: dict[str, np.ndarray], batch: Batch) -> None:
+    """Raise NotFiniteError where a score is NaN or infinite though the logits are not."""
+    for name, values in columns.items():
+        bad = np.flatnonzero(~np.isfinite(values.reshape(len(batch), -1)).all(1)).tolist()
+        if bad:
+            raise not_finite(f"'{name}' came out NaN or infinite from finite logits", bad, batch)
+
+
+def not_finite(what: str, bad: list[int], batch: Batch) -> NotFiniteError:
+    """Return the error for the examples at positions `bad` of a batch."""
+    where = "" if len(batch) == 1 else (
+        f" for {len(bad)} of {len(batch)} examples, ids {[str(batch.ids[i]) for i in bad[:5]]}"
+    )  # fmt: skip
+    return NotFiniteError(f"{what}{where}. Check the inputs and the weights for NaN.")
 
 
 def fast_layout(inputs: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from scalekit.errors import InputError, ScalekitError
@@ -184,9 +185,11 @@ class GradientPass:
                 name: abs(expected.get(name, 0.0) - counted.get(name, 0.0))
                 for name in expected | counted
             }
+            if not isfinite(whole):  # told, with the example's id, where the scores are looked at
+                continue
             worst = max(errors, key=lambda name: errors[name])
             off = abs(sum(counted.values()) - whole)
-            if max(off, errors[worst]) > tolerance * max(whole, 1e-30):
+            if not max(off, errors[worst]) <= tolerance * max(whole, 1e-30):  # NaN is a mismatch
                 raise CheckError(
                     f"The squared gradient norm of example {row} of the first batch is "
                     f"{sum(counted.values()):.6g}, but plain autograd says {whole:.6g} "
@@ -252,25 +255,56 @@ def autocast_for(model: Module, dtype: str) -> AbstractContextManager[Any]:
     return torch.autocast(device, torch.bfloat16)
 
 
+class GradientSum:
+    """Sums the gradients of the loss of examples, batch by batch."""
+
+    def __init__(self, model: Module, dtype: str = "float32") -> None:
+        import torch
+
+        self.model, self.dtype, self.count = model, dtype, 0
+        self._named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._total = {
+            name: torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32))
+            for name, p in self._named.items()
+        }
+
+    def logits(self, inputs: Any) -> Tensor:
+        """Return the logits of `inputs`, inside the graph."""
+        import torch
+
+        with torch.enable_grad(), autocast_for(self.model, self.dtype):
+            return call_model(self.model, inputs)
+
+    def gradients(self, at: Predictions) -> dict[str, Tensor]:
+        """Return the gradient of the summed loss; raises InputError where it is not finite."""
+        import torch
+
+        values = list(self._named.values())
+        grads = torch.autograd.grad(at.losses().sum(), values, allow_unused=True)
+        found = {k: g for k, g in zip(self._named, grads, strict=True) if g is not None}
+        for name, grad in found.items():
+            if not bool(grad.isfinite().all()):
+                raise InputError(f"The gradient over '{name}' is NaN or infinite.")
+        return found
+
+    def add(self, gradients: Mapping[str, Tensor], n: int) -> None:
+        """Add the gradient of `n` examples."""
+        for name, gradient in gradients.items():
+            self._total[name] += gradient
+        self.count += n
+
+    def mean(self) -> dict[str, Tensor]:
+        """Return the mean gradient; raises InputError where nothing was added."""
+        if self.count == 0:
+            raise InputError("The reference set is empty. Give at least one example.")
+        return {name: value / self.count for name, value in self._total.items()}
+
+
 def mean_gradient(
     model: Module, batches: Iterable[tuple[Any, Tensor]], dtype: str = "float32"
 ) -> tuple[dict[str, Tensor], int]:
     """Return the mean gradient of the loss over `batches` (inputs, labels), and their number."""
-    import torch
-
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    total = {name: torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32))
-             for name, p in named.items()}  # fmt: skip
-    count = 0
+    total = GradientSum(model, dtype)
     for inputs, labels in batches:
-        with torch.enable_grad(), autocast_for(model, dtype):
-            logits = call_model(model, inputs)
-        value = Predictions(logits, labels).losses().sum()
-        grads = torch.autograd.grad(value, list(named.values()), allow_unused=True)
-        for name, grad in zip(named, grads, strict=True):
-            if grad is not None:
-                total[name] += grad
-        count += len(labels)
-    if count == 0:
-        raise InputError("The reference set is empty. Give at least one example.")
-    return {name: value / count for name, value in total.items()}, count
+        total.add(total.gradients(Predictions(total.logits(inputs), labels)), len(labels))
+    return total.mean(), total.count

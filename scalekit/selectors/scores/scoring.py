@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from scalekit.selectors.scores.engine import Batch, Engine
 from scalekit.selectors.scores.factory import load_factory
 from scalekit.selectors.scores.plan import FORWARD, Plan, compile_plan
 from scalekit.selectors.scores.shards import ShardScorer, activation_bytes, join
-from scalekit.selectors.scores.sources import Prepare, Source, as_source
+from scalekit.selectors.scores.sources import Prepare, Source, as_source, is_arrays
 from scalekit.selectors.scores.store import Shard, Store, header_of
 from scalekit.selectors.scores.table import ScoreTable, open_scores, table_of
 
@@ -149,7 +150,6 @@ def make_job(
 ) -> Job:
     """Return the run that `score` describes, its model loaded and its data opened."""
     model, made = load_factory(model) if isinstance(model, str) else (model, None)
-    prepare = prepare or made
     checkpoints, learning_rates = list(checkpoints), list(learning_rates)
     if learning_rates and len(learning_rates) != max(1, len(checkpoints)):
         raise InputError(
@@ -159,9 +159,11 @@ def make_job(
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1; got {batch_size}.")
     plan = compile_plan(scores, max(1, len(checkpoints)), reference is not None)
-    read: dict[str, Any] = {"prepare": prepare, "label": label, "inputs": inputs, "id": id}
+    read: dict[str, Any] = {"prepare": prepare or made, "label": label, "inputs": inputs, "id": id}
     source = as_source(data, labels, ids, **read)
-    against = source if reference is None else as_source(reference, **read)
+    against = source
+    if reference is not None:
+        against = as_source(reference, **({} if is_arrays(reference) else read))
     if plan.directed and against.n is None:
         raise InputError("A mean gradient needs a data set with a length, not a stream.")
     if compile:
@@ -171,9 +173,10 @@ def make_job(
     engine = Engine(
         model, plan, checkpoints, learning_rates, device, dtype, seed,
         loop_params=tuple(loop_params), per_layer=per_layer, check=check,
-        reference=lambda: whole(against, batch_size), reference_is_data=reference is None,
+        reference_is_data=reference is None,
     )  # fmt: skip
     scorer = ShardScorer(engine, source, batch_size, skip_bad)
+    engine.reference = functools.partial(scorer.visit, against)
     header = header_of(
         scores=list(plan.columns), source=source.name, n_rows=source.n, data=source.fingerprint(),
         model=weights,
@@ -197,13 +200,6 @@ def compiled(model: Module, plan: Plan) -> Module:
         )
     made: Module = torch.compile(model)  # type: ignore[assignment]
     return made
-
-
-def whole(source: Source, batch_size: int) -> Iterator[Batch]:
-    """Yield all examples of a source."""
-    assert source.n is not None
-    for first in range(0, source.n, batch_size):
-        yield source.read(np.arange(first, min(first + batch_size, source.n)))
 
 
 def fit_memory(scorer: ShardScorer, budget: int) -> None:
@@ -247,12 +243,11 @@ def foresee(job: Job) -> str:
         forward.score(batch)
         start = time.perf_counter()
         forward.score(batch)
-        seconds = (time.perf_counter() - start) / FORWARD * plan.cost / len(batch)
+        seconds = (time.perf_counter() - start) / FORWARD * plan.cost / len(batch)  # an example
         memory = activation_bytes(scorer.engine, batch)
     except Exception:
         return plan.describe(job.source.n)
-    n = job.source.n
-    return plan.describe(n, None if n is None else seconds * n, memory)
+    return plan.describe(job.source.n, seconds, memory)
 
 
 def run_in_memory(job: Job) -> ScoreTable:
@@ -310,6 +305,13 @@ def notes_of(job: Job) -> list[Note]:
     """Return what is to be known about how a run was made."""
     engine = job.scorer.engine
     notes = list(job.scorer.notes)
+    left = job.scorer.left_out_of_reference
+    if left and not engine.reference_is_data:
+        some = ", ".join(f"{name} ({reason[:60]})" for name, reason in list(left.values())[:3])
+        notes.append(
+            Note("reference_skipped", "warning",
+                 f"{len(left)} examples of the reference set are left out of its mean: {some}.")
+        )  # fmt: skip
     if engine.looped:
         some = ", ".join(engine.looped[:3]) + (", ..." if len(engine.looped) > 3 else "")
         notes.append(
