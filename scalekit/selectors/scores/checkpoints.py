@@ -29,7 +29,13 @@ def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
         from scalekit.errors import require
 
         load_file = require("safetensors.torch", "hf", "Reading .safetensors").load_file
-        return dict(load_file(str(path)))
+        try:
+            return dict(load_file(str(path)))
+        except Exception as error:
+            raise InputError(
+                f"{path} cannot be read as safetensors: {error}. Write it again with "
+                "safetensors.torch.save_file(model.state_dict(), path)."
+            ) from error
     import torch
 
     try:

@@ -84,19 +84,32 @@ def logits_of(found: Any) -> Tensor:
 
 def check_mode(model: Module) -> None:
     """Raise InputError where the model's output depends on the batch or on chance."""
+    from torch.nn import MultiheadAttention, RReLU
     from torch.nn.modules.batchnorm import _BatchNorm
     from torch.nn.modules.dropout import _DropoutNd
+    from torch.nn.modules.rnn import RNNBase
 
     for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise InputError(
+                f"'{name}' is a {type(module).__name__} without running statistics, so that even "
+                "in eval mode an example's score would depend on its batch. Train with "
+                "track_running_stats=True, or use GroupNorm or LayerNorm."
+            )
         if isinstance(module, _BatchNorm) and module.training:
             raise InputError(
                 f"The model is in training mode and '{name}' is a {type(module).__name__}: an "
                 "example's score would depend on its batch. Call model.eval() first."
             )
-        if isinstance(module, _DropoutNd) and module.training and module.p > 0:
+        share = (
+            module.p if isinstance(module, _DropoutNd)
+            else module.dropout if isinstance(module, (MultiheadAttention, RNNBase))
+            else 1.0 if isinstance(module, RReLU) else 0.0
+        )  # fmt: skip
+        if module.training and share > 0:
             raise InputError(
-                f"The model is in training mode and '{name}' drops units at random: a score "
-                "would not repeat. Call model.eval() first."
+                f"The model is in training mode and '{name}' ({type(module).__name__}) acts at "
+                "random: a score would not repeat. Call model.eval() first."
             )
 
 
