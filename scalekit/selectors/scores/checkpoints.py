@@ -56,8 +56,9 @@ def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
 
 def load_state(model: Module, checkpoint: Checkpoint) -> None:
     """Load `checkpoint` into the model; every name and shape must fit."""
+    plain = getattr(model, "_orig_mod", model)  # a compiled model's names have a prefix
     try:
-        model.load_state_dict(dict(read_state(checkpoint)))
+        plain.load_state_dict(dict(read_state(checkpoint)))
     except RuntimeError as error:
         where = "The state dict" if isinstance(checkpoint, Mapping) else f"Checkpoint {checkpoint}"
         reason = " ".join(str(error).split())[:300]

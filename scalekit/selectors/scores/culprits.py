@@ -63,9 +63,11 @@ def blame(
 
 
 def reason_of(error: Exception) -> str:
-    """Return the message of an error in one line, with its type where it is not ours."""
+    """Return the message of an error in one line, with its type (and cut) where it is not ours."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, ScalekitError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, ScalekitError):
+        return text
+    return f"{type(error).__name__}: {text[:297] + '...' if len(text) > 300 else text}"
 
 
 def listed(found: Found) -> dict[str, str]:

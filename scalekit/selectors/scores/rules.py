@@ -360,7 +360,8 @@ def broadcast(tape: Tape, left: Any, right: Any, product: bool) -> Any:
     factor = other.detach()
 
     def gradient(g: Tensor) -> Tensor:
-        return sum_to(g * factor if product else g, shape).reshape(len(g), *parameter.shape)
+        whole = sum_to(g * factor if product else g, shape)
+        return whole.reshape(len(g), *(parameter.shape or (1,)))  # a scalar keeps an axis
 
     return tape.record(y, [DenseUse(tape.name(parameter), gradient)], layout)
 

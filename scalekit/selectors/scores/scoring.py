@@ -166,9 +166,9 @@ def make_job(
         against = as_source(reference, **({} if is_arrays(reference) else read))
     if plan.directed and against.n is None:
         raise InputError("A mean gradient needs a data set with a length, not a stream.")
+    weights = type(model).__name__ if checkpoints else hash_state(model.state_dict())
     if compile:
         model = compiled(model, plan)
-    weights = type(model).__name__ if checkpoints else hash_state(model.state_dict())
     rows = shard_rows or (SHARD_ROWS_WITH_INPUTS if plan.wants_inputs else SHARD_ROWS)
     engine = Engine(
         model, plan, checkpoints, learning_rates, device, dtype, seed,
