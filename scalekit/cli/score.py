@@ -71,7 +71,7 @@ def score(
     The plan with its time and memory is printed first. The file of --model is run; files of
     weights are only read.
     """
-    from scalekit.selectors.scores.scoring import foresee, make_job
+    from scalekit.selectors.scores.jobs import foresee, make_job
     from scalekit.selectors.scores.scoring import score as run
 
     options: dict[str, Any] = {

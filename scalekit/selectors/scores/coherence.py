@@ -13,8 +13,10 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.selectors.scores.engine import Batch, Engine
-from scalekit.selectors.scores.passes import GradientPass, mean_gradient
+from scalekit.selectors.scores.batch import Batch
+from scalekit.selectors.scores.engine import Engine
+from scalekit.selectors.scores.gradient_sum import mean_gradient
+from scalekit.selectors.scores.passes import GradientPass
 from scalekit.selectors.scores.plan import compile_plan
 from scalekit.selectors.scores.sources import as_source
 

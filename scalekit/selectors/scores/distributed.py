@@ -11,7 +11,8 @@ from typing import Any
 
 from scalekit.errors import InputError, OutputError, ScalekitError, require
 from scalekit.notes import Note
-from scalekit.selectors.scores.scoring import SHARD_ROWS, Job, make_job, notes_of
+from scalekit.selectors.scores.jobs import SHARD_ROWS, Job, make_job
+from scalekit.selectors.scores.scoring import notes_of
 from scalekit.selectors.scores.store import Store
 from scalekit.selectors.scores.table import ScoreTable, open_scores
 

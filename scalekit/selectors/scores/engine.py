@@ -2,67 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalekit.errors import InputError
+from scalekit.selectors.scores.batch import Batch, Visitor, check_columns, finite
 from scalekit.selectors.scores.checkpoints import Checkpoint, load_state
+from scalekit.selectors.scores.gradient_sum import GradientSum
 from scalekit.selectors.scores.inputs import (
     HeadInput,
     as_tensor,
+    autocast_for,
     call_model,
     check_mode,
-    map_tensors,
+    fast_layout,
+    pick_device,
     to_device,
 )
-from scalekit.selectors.scores.outputs import IGNORED, OUTPUT_SCORES, Predictions, check_finite
-from scalekit.selectors.scores.passes import GradientPass, GradientSum, autocast_for
+from scalekit.selectors.scores.outputs import IGNORED, OUTPUT_SCORES, Predictions
+from scalekit.selectors.scores.passes import GradientPass
 from scalekit.selectors.scores.plan import SKETCHES, Plan
+from scalekit.selectors.scores.projector import Projector
 from scalekit.selectors.scores.tape import Collected
-from scalekit.selectors.scores.uses import Projector
 from scalekit.selectors.scores.vog import InputGradients
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
     from torch.nn import Module
 
 DTYPES = ("float32", "bfloat16", "float64")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Examples to score: their ids, their rows in the data set, inputs, labels [B] or [B, T]."""
-
-    ids: np.ndarray
-    rows: np.ndarray
-    inputs: Any
-    labels: Any
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def part(self, first: int, last: int) -> Batch:
-        """Return the examples first..last-1 of the batch."""
-        return self._take(slice(first, last))
-
-    def without(self, rows: Container[int]) -> Batch:
-        """Return the examples of the batch that are not at `rows` of the data set."""
-        return self._take(np.flatnonzero([int(row) not in rows for row in self.rows]))
-
-    def _take(self, at: Any) -> Batch:
-        inputs = map_tensors(lambda values: values[at], self.inputs)
-        return Batch(self.ids[at], self.rows[at], inputs, self.labels[at])
-
-
-Visitor = Callable[[Batch], Any]
-
-
-class NotFiniteError(InputError):
-    """The model returned NaN or infinite logits, or a score is NaN or infinite."""
 
 
 @dataclass
@@ -289,39 +260,6 @@ def last_layer_norm(at: Predictions, head: HeadInput) -> Tensor:
     return (norm2 + g.sum(1).pow(2).sum(-1)).sqrt() if head.bias else norm2.sqrt()
 
 
-def finite(logits: Tensor, batch: Batch) -> Tensor:
-    """Return `logits`; raise NotFiniteError with the ids where they are NaN or infinite."""
-    bad = check_finite(logits).tolist()
-    if bad:
-        raise not_finite("The model returned NaN or infinite logits", bad, batch)
-    return logits
-
-
-def check_columns(columns: dict[str, np.ndarray], batch: Batch) -> None:
-    """Raise NotFiniteError where a score is NaN or infinite though the logits are not."""
-    for name, values in columns.items():
-        bad = np.flatnonzero(~np.isfinite(values.reshape(len(batch), -1)).all(1)).tolist()
-        if bad:
-            raise not_finite(f"'{name}' came out NaN or infinite from finite logits", bad, batch)
-
-
-def not_finite(what: str, bad: list[int], batch: Batch) -> NotFiniteError:
-    """Return the error for the examples at positions `bad` of a batch."""
-    where = "" if len(batch) == 1 else (
-        f" for {len(bad)} of {len(batch)} examples, ids {[str(batch.ids[i]) for i in bad[:5]]}"
-    )  # fmt: skip
-    return NotFiniteError(f"{what}{where}. Check the inputs and the weights for NaN.")
-
-
-def fast_layout(inputs: Any) -> Any:
-    """Return images [B, C, H, W] channels last, which convolutions without gradients prefer."""
-    import torch
-
-    return map_tensors(
-        lambda v: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v, inputs
-    )
-
-
 def uniforms(rows: np.ndarray, seed: int, index: int) -> Tensor:
     """Return one uniform number a row [B, 1], whatever the batch: splitmix64 of row and seed."""
     import torch
@@ -339,18 +277,3 @@ def as_numpy(values: Tensor) -> np.ndarray:
     """Return `values` on the host."""
     found: np.ndarray = values.detach().cpu().numpy()
     return found
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device `name`, or say that it is not there."""
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"Device '{name}' cannot be used here: {str(error).splitlines()[0]}. Use 'cpu', or a "
-            "machine that has it."
-        ) from error
-    return device

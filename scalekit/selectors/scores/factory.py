@@ -12,7 +12,7 @@ from scalekit.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from scalekit.selectors.scores.sources import Prepare
+    from scalekit.selectors.scores.columns import Prepare
 
 
 def load_factory(text: str) -> tuple[Module, Prepare | None]:

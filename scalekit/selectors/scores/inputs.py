@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,3 +147,37 @@ class HeadInput:
         """Take the hooks away."""
         for handle in self._handles:
             handle.remove()
+
+
+def fast_layout(inputs: Any) -> Any:
+    """Return images [B, C, H, W] channels last, which convolutions without gradients prefer."""
+    import torch
+
+    return map_tensors(
+        lambda v: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v, inputs
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device `name`, or say that it is not there."""
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"Device '{name}' cannot be used here: {str(error).splitlines()[0]}. Use 'cpu', or a "
+            "machine that has it."
+        ) from error
+    return device
+
+
+def autocast_for(model: Module, dtype: str) -> AbstractContextManager[Any]:
+    """Return bfloat16 autocast on the model's device, or nothing for other dtypes."""
+    import torch
+
+    if dtype != "bfloat16":
+        return nullcontext()
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16)

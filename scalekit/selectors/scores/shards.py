@@ -10,6 +10,7 @@ import numpy as np
 
 from scalekit.errors import InputError
 from scalekit.notes import Note
+from scalekit.selectors.scores.batch import Batch, Visitor
 from scalekit.selectors.scores.culprits import (
     BadExamplesError,
     Found,
@@ -19,8 +20,7 @@ from scalekit.selectors.scores.culprits import (
     listed,
     reason_of,
 )
-from scalekit.selectors.scores.engine import Batch, Engine, Visitor
-from scalekit.selectors.scores.inputs import map_tensors
+from scalekit.selectors.scores.engine import Engine
 from scalekit.selectors.scores.passes import CheckError
 from scalekit.selectors.scores.plan import INPUT_SCORES
 from scalekit.selectors.scores.sources import Source, StreamError
@@ -272,29 +272,3 @@ def join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     if not parts:
         return {}
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def activation_bytes(engine: Engine, batch: Batch) -> int:
-    """Return the bytes that one batch needs beside the model: inputs and kept activations."""
-    import torch
-
-    from scalekit.selectors.scores.inputs import call_model
-
-    total = 0
-    seen: set[int] = set()
-
-    def keep(tensor: Any) -> Any:
-        nonlocal total
-        if tensor.data_ptr() not in seen and not isinstance(tensor, torch.nn.Parameter):
-            seen.add(tensor.data_ptr())
-            total += tensor.numel() * tensor.element_size()
-        return tensor
-
-    engine.use_checkpoint(0)
-    inputs, _ = engine.ready(batch)
-    map_tensors(keep, inputs)
-    if engine.plan.is_forward_only:
-        return 3 * total
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
-        call_model(engine.model, inputs)
-    return 2 * total
