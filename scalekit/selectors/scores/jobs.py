@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -165,14 +165,22 @@ def foresee(job: Job) -> str:
     try:
         forward = replace(scorer.engine, plan=compile_plan(["loss"]), checkpoints=())
         scorer.engine.use_checkpoint(0)
-        forward.score(batch)
-        start = time.perf_counter()
-        forward.score(batch)
-        seconds = (time.perf_counter() - start) / FORWARD * plan.cost / len(batch)  # an example
+        seconds = typical_seconds(lambda: forward.score(batch)) / FORWARD * plan.cost / len(batch)
         memory = activation_bytes(scorer.engine, batch)
     except Exception:
         return plan.describe(job.source.n)
     return plan.describe(job.source.n, seconds, memory)
+
+
+def typical_seconds(run: Callable[[], object], budget: float = 1.0) -> float:
+    """Return the median time of `run` after a first call: of 7 calls, fewer where they are slow."""
+    run()
+    times: list[float] = []
+    while len(times) < 7 and sum(times) < budget:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
 
 
 def activation_bytes(engine: Engine, batch: Batch) -> int:

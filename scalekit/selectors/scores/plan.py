@@ -71,15 +71,14 @@ class Plan:
         text = [f"plan: {', '.join(self.columns)}",
                 f"      {passes}{many}: about {self.cost:.2f} x one forward+backward"]  # fmt: skip
         if seconds is not None:
-            size = 1000 if n is None else n
             many = "a stream, for each 1,000" if n is None else f"{n:,}"
-            text.append(f"      {many} examples, about {clock(seconds * size)}")
+            whole = clock(seconds * (1000 if n is None else n))
+            text.append(f"      {many} examples, about {whole}")
         if self.directed and self.has_reference:
             text.append("      and one forward+backward of each example of the reference set")
         if memory is not None:
-            text.append(
-                f"      about {memory / 2**20:,.0f} MiB beside the model at this batch size"
-            )
+            size = f"about {memory / 2**20:,.0f}" if memory >= 2**20 else "less than 1"
+            text.append(f"      {size} MiB beside the model at this batch size")
         return "\n".join(text)
 
 
