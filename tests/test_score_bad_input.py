@@ -85,6 +85,19 @@ def test_an_example_that_is_skipped_does_not_spoil_the_mean_gradient_of_the_othe
     np.testing.assert_allclose(table.frame["alignment"], clean.frame["alignment"], rtol=1e-4)
 
 
+def test_coherence_names_a_bad_example_and_can_leave_it_out() -> None:
+    x, y = points()
+    x = x.copy()
+    x[17] = np.nan
+    with pytest.raises(InputError, match=r"id 17 .*NaN or infinite logits"):
+        sk.gradient_coherence((x, y), model=linear(), batch_size=4)
+    found = sk.gradient_coherence((x, y), model=linear(), batch_size=4, skip_bad=True)
+    clean = sk.gradient_coherence((np.delete(x, 17, 0), np.delete(y, 17)), model=linear())
+    assert found.alpha == pytest.approx(clean.alpha, rel=1e-4)
+    assert found.provenance.n_rows == 29
+    assert "17 (" in found.notes[0].message
+
+
 @pytest.mark.parametrize("label", [-100, 3])
 def test_a_label_that_counts_nothing_is_no_score_of_0(label: int) -> None:
     x, y = points()
@@ -373,6 +386,11 @@ def test_memory_may_run_out_anywhere_and_no_score_changes(
     whole = sk.score(points(), model=Hungry(), **options)
     pd.testing.assert_frame_equal(table.frame, whole.frame, rtol=1e-3, atol=1e-5)
     assert any(note.code == "batch_halved" for note in table.notes)
+
+
+def test_memory_may_run_out_while_coherence_is_measured() -> None:
+    found = sk.gradient_coherence(points(), model=Hungry(), batch_size=16, blocks=2)
+    assert [note.code for note in found.notes] == ["batch_halved"]
 
 
 def test_where_one_example_is_too_large_the_message_says_what_to_do(

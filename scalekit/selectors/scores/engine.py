@@ -94,21 +94,23 @@ class Engine:
         total = GradientSum(self.model, self.dtype)
 
         def add(batch: Batch) -> None:
-            total.add(gradients(batch), len(batch))
-
-        def gradients(batch: Batch) -> dict[str, Tensor]:
-            inputs, labels = self.ready(batch)
-            return total.gradients(self._predictions(total.logits(inputs), labels, batch))
+            total.add(self.gradients(total, batch), len(batch))
 
         assert self.reference is not None
-        self.reference(add, gradients)
+        self.reference(add, lambda one: self.gradients(total, one))
         self._means[index] = total.mean(), total.count
+
+    def gradients(self, total: GradientSum, batch: Batch) -> dict[str, Tensor]:
+        """Return the gradient of the summed loss of `batch`, which `total` does not add yet."""
+        inputs, labels = self.ready(batch)
+        return total.gradients(self.predictions(total.logits(inputs), labels, batch))
 
     def forget(self) -> None:
         """Forget what was learned of the model's uses from a batch that failed."""
         self._passes.clear()
 
-    def _predictions(self, logits: Tensor, labels: Tensor, batch: Batch) -> Predictions:
+    def predictions(self, logits: Tensor, labels: Tensor, batch: Batch) -> Predictions:
+        """Return logits with labels; raises InputError where they are not to be scored."""
         at = Predictions(finite(logits, batch), labels)
         if not bool(at.valid.any(1).all()):
             raise InputError(
@@ -148,7 +150,7 @@ class Engine:
             if self.plan.is_forward_only:
                 with torch.no_grad(), autocast_for(self.model, self.dtype):
                     logits = call_model(self.model, fast_layout(inputs))
-                columns = self._outputs(self._predictions(logits, labels, batch), head)
+                columns = self._outputs(self.predictions(logits, labels, batch), head)
             else:
                 columns = self._with_gradients(inputs, labels, batch, index, head, vog)
         finally:
@@ -180,7 +182,7 @@ class Engine:
         else:
             with torch.enable_grad(), autocast_for(self.model, self.dtype):
                 logits = call_model(self.model, inputs)
-        at = self._predictions(logits, labels, batch)
+        at = self.predictions(logits, labels, batch)
         columns = self._outputs(at, head)
         if head is not None:
             head.remove()

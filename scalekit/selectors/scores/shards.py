@@ -63,19 +63,33 @@ class ShardScorer:
             except AgainError:
                 continue
 
-    def visit(self, source: Source, function: Visitor, probe: Visitor) -> None:
-        """Call `function` on the batches of a reference set; `probe` tries one example alone."""
-        assert source.n is not None
-        size = self.batch_size
-        for first in range(0, source.n, size):
-            rows = np.arange(first, min(first + size, source.n))
-            self._settle(source, rows, self.left_out_of_reference, function, probe, nothing)
+    def visit(
+        self, source: Source, function: Visitor, probe: Visitor,
+        first: int = 0, last: int | None = None,
+    ) -> None:  # fmt: skip
+        """Call `function` on batches of rows first..last-1 of a set, by default of all.
+
+        `function` must do nothing where it fails: it is called again on half a batch where memory
+        runs out, and without bad examples, which `probe` finds, where these are left out.
+        """
+        last = source.n if last is None else last
+        assert last is not None
+        while first < last:
+            rows = np.arange(first, min(first + self.batch_size, last))
+            try:
+                self._settle(source, rows, self.left_out_of_reference, function, probe, nothing)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(rows), error)
+                continue
+            first += len(rows)
 
     def _columns(self, first: int, last: int, left_out: Found) -> dict[str, np.ndarray]:
         states: dict[int, BatchState] = {}
         size = self.batch_size
         for index in range(self.engine.n_checkpoints):
-            self._prepare(index)
+            self.engine.prepare(index)
             for start in range(first, last, size):
                 rows = np.arange(start, min(start + size, last))
                 if not self._add_rows(rows, index, states, left_out):
@@ -163,15 +177,6 @@ class ShardScorer:
                                     "this way, so they were not left out.")  # fmt: skip
             raise found from error
         self._worked = True
-
-    def _prepare(self, index: int) -> None:
-        while True:
-            try:
-                return self.engine.prepare(index)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._halve(self.batch_size, error)
 
     def _score_batch(self, batch: Batch, index: int, state: BatchState) -> None:
         while True:
