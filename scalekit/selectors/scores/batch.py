@@ -59,8 +59,9 @@ def finite(logits: Tensor, batch: Batch) -> Tensor:
 def check_columns(columns: dict[str, np.ndarray], batch: Batch) -> None:
     """Raise NotFiniteError where a score is NaN or infinite though the logits are not."""
     for name, values in columns.items():
-        bad = np.flatnonzero(~np.isfinite(values.reshape(len(batch), -1)).all(1)).tolist()
-        if bad:
+        if not np.isfinite(values).all():
+            whole = np.isfinite(values.reshape(len(batch), -1)).all(1)
+            bad = np.flatnonzero(~whole).tolist()
             raise not_finite(f"'{name}' came out NaN or infinite from finite logits", bad, batch)
 
 

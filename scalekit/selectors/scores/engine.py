@@ -112,7 +112,7 @@ class Engine:
     def predictions(self, logits: Tensor, labels: Tensor, batch: Batch) -> Predictions:
         """Return logits with labels; raises InputError where they are not to be scored."""
         at = Predictions(finite(logits, batch), labels)
-        if not bool(at.valid.any(1).all()):
+        if not bool(at.valid.all()) and not bool(at.valid.any(1).all()):
             raise InputError(
                 f"The label is {IGNORED}{' at every token' if labels.dim() > 1 else ''}, which "
                 "marks what does not count, so there is nothing to score. Give a label, 0 to "

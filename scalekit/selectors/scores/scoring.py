@@ -90,7 +90,7 @@ def score(
         return run_in_memory(job)
     store = Store.open(out, job.header, resume)
     count = run_shards(job, store, worker)
-    if worker[0] == 0 and all(store.path(k).exists() for k in range(count)):
+    if all(store.path(k).exists() for k in range(count)):
         store.finish(count, [note.to_dict() for note in notes_of(job)])
     return open_scores(out)
 

@@ -127,7 +127,7 @@ class ShardScorer:
         while True:
             try:
                 if batch is None:
-                    kept = rows[[int(row) not in left_out for row in rows]]
+                    kept = rows[[int(row) not in left_out for row in rows]] if left_out else rows
                     batch = self._read(source, kept)
                     whole = len(batch) == len(kept)
                 if len(batch):
