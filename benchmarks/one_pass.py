@@ -14,7 +14,8 @@ from grand import least
 from measure import print_table
 from score_cases import ResNet, forward_backward, make
 
-from scalekit.selectors.scores.engine import Batch, Engine
+from scalekit.selectors.scores.batch import Batch
+from scalekit.selectors.scores.engine import Engine
 from scalekit.selectors.scores.plan import compile_plan
 from scalekit.selectors.scores.vog import InputGradients
 

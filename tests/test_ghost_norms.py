@@ -10,8 +10,9 @@ from torch import nn
 from scalekit.errors import InputError
 from scalekit.selectors.scores import uses
 from scalekit.selectors.scores.convolutions import Geometry
-from scalekit.selectors.scores.passes import CheckError, GradientPass, mean_gradient
-from scalekit.selectors.scores.uses import Projector
+from scalekit.selectors.scores.gradient_sum import mean_gradient
+from scalekit.selectors.scores.passes import CheckError, GradientPass
+from scalekit.selectors.scores.projector import Projector
 from tests.score_models import cases, plain_gradients
 
 CASES = cases()

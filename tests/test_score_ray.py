@@ -86,7 +86,7 @@ def test_ray_needs_a_folder_and_a_length(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give out="):
         sk.score(data, **options)
     with pytest.raises(InputError, match=r"no stream|not a stream"):
-        sk.score(iter([{"x": [0.0, 1.0], "label": 0}]), out=tmp_path / "s", **options)
+        sk.score({0: {"x": [0.0, 1.0], "label": 0}}.values(), out=tmp_path / "s", **options)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
     with pytest.raises(OutputError, match="not empty"):

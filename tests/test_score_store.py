@@ -144,7 +144,15 @@ def test_an_incomplete_run_opens_with_an_error_note(tmp_path: Path) -> None:
     table = run(tmp_path / "s", worker=(1, 2))
     assert len(table) == 20
     assert [note.severity for note in table.notes] == ["error"]
-    assert len(run(tmp_path / "s", worker=(0, 2))) == 40
+    whole = run(tmp_path / "s", worker=(0, 2))
+    assert len(whole) == 40
+    assert not whole.notes
+
+
+def test_whichever_worker_is_last_completes_the_run(tmp_path: Path) -> None:
+    for rank in (2, 0, 1):
+        run(tmp_path / "s", worker=(rank, 3))
+    assert sk.open_scores(tmp_path / "s").notes == ()
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

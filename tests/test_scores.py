@@ -325,6 +325,18 @@ def test_where_memory_runs_out_the_batch_halves_and_says_so() -> None:
     assert any("down to 3" in note.message for note in table.notes)
 
 
+def test_a_compiled_model_is_scored_at_its_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names in its state dict have a prefix, which the files of weights do not have."""
+    import functools
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    options: dict[str, Any] = {"scores": ["el2n"], "checkpoints": checkpoints(2)}
+    table = sk.score(points(), model=linear(), compile=True, **options)
+    plain = sk.score(points(), model=linear(), **options)
+    pd.testing.assert_frame_equal(table.frame, plain.frame, rtol=1e-5)
+    assert table.run["model"] == plain.run["model"]
+
+
 def test_compile_is_for_forward_passes() -> None:
     with pytest.raises(InputError, match="forward pass only"):
         sk.score(points(), model=linear(), scores=["grand"], compile=True)
@@ -461,7 +473,7 @@ def test_bad_examples_can_be_skipped_over_several_checkpoints() -> None:
 
 
 def test_when_every_example_fails_the_cause_is_told_not_skipped() -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(InputError, match=r"All 30 .*cannot be multiplied.*\[30, 5\] float32"):
         sk.score(points(inputs=5), model=linear(), scores=["el2n"], skip_bad=True)
 
 

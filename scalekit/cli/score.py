@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scalekit.cli.common import Json, Seed, deliver, handled
+from scalekit.errors import InputError
 
 
 @handled
@@ -50,6 +51,10 @@ def score(
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="A column of grand for each parameter.")
     ] = False,
+    loop_params: Annotated[
+        str | None,
+        typer.Option(help="Parameters to count by a slow loop over examples, with commas."),
+    ] = None,
     engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
     workers: Annotated[int, typer.Option(help="Processes of --engine ray.")] = 1,
     compile_model: Annotated[
@@ -66,7 +71,7 @@ def score(
     The plan with its time and memory is printed first. The file of --model is run; files of
     weights are only read.
     """
-    from scalekit.selectors.scores.scoring import foresee, make_job
+    from scalekit.selectors.scores.jobs import foresee, make_job
     from scalekit.selectors.scores.scoring import score as run
 
     options: dict[str, Any] = {
@@ -78,7 +83,7 @@ def score(
         "inputs": listed(inputs) or None,
         "id": ids,
         "checkpoints": listed(checkpoints),
-        "learning_rates": [float(rate) for rate in listed(learning_rates)],
+        "learning_rates": numbers(learning_rates),
         "reference": reference,
         "device": device,
         "dtype": dtype,
@@ -87,6 +92,7 @@ def score(
         "shard_rows": shard_rows,
         "skip_bad": skip_bad,
         "per_layer": per_layer,
+        "loop_params": listed(loop_params),
         "compile": compile_model,
         "seed": seed,
     }
@@ -96,6 +102,16 @@ def score(
     table = run(**options, out=output, resume=resume, engine=engine, workers=workers, quiet=False)
     typer.echo(f"wrote {output}", err=True)
     deliver(table, as_json, None)
+
+
+def numbers(text: str | None) -> list[float]:
+    """Return the numbers of --learning-rates."""
+    try:
+        return [float(part) for part in listed(text)]
+    except ValueError as error:
+        raise InputError(
+            f"--learning-rates {text!r}: {error}. Give numbers with commas, such as 0.1,0.01."
+        ) from error
 
 
 def listed(text: str | None) -> list[str]:

@@ -29,7 +29,13 @@ def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
         from scalekit.errors import require
 
         load_file = require("safetensors.torch", "hf", "Reading .safetensors").load_file
-        return dict(load_file(str(path)))
+        try:
+            return dict(load_file(str(path)))
+        except Exception as error:
+            raise InputError(
+                f"{path} cannot be read as safetensors: {error}. Write it again with "
+                "safetensors.torch.save_file(model.state_dict(), path)."
+            ) from error
     import torch
 
     try:
@@ -50,8 +56,9 @@ def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
 
 def load_state(model: Module, checkpoint: Checkpoint) -> None:
     """Load `checkpoint` into the model; every name and shape must fit."""
+    plain = getattr(model, "_orig_mod", model)  # a compiled model's names have a prefix
     try:
-        model.load_state_dict(dict(read_state(checkpoint)))
+        plain.load_state_dict(dict(read_state(checkpoint)))
     except RuntimeError as error:
         where = "The state dict" if isinstance(checkpoint, Mapping) else f"Checkpoint {checkpoint}"
         reason = " ".join(str(error).split())[:300]

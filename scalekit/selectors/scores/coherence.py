@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,9 +12,12 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.selectors.scores.engine import Batch, Engine
-from scalekit.selectors.scores.passes import GradientPass, mean_gradient
+from scalekit.selectors.scores.batch import Batch
+from scalekit.selectors.scores.engine import Engine
+from scalekit.selectors.scores.gradient_sum import GradientSum
+from scalekit.selectors.scores.passes import GradientPass
 from scalekit.selectors.scores.plan import compile_plan
+from scalekit.selectors.scores.shards import ShardScorer
 from scalekit.selectors.scores.sources import as_source
 
 if TYPE_CHECKING:
@@ -81,44 +83,67 @@ class Coherence(Result):
 
 def gradient_coherence(
     data: Any, *, model: Module, labels: Any = None, batch_size: int = 64, blocks: int = 10,
-    device: str = "cpu", dtype: str = "float32", **reading: Any,
+    device: str = "cpu", dtype: str = "float32", skip_bad: bool = False, **reading: Any,
 ) -> Coherence:  # fmt: skip
     """Return the coherence of the loss gradients of `data`, of the model and of each parameter.
 
     One ordinary gradient and one pass of ghost norms: no gradient of a single example is formed.
     `blocks` gradients are kept for the interval. Data as for `score`, with `reading` its options.
-    Raises InputError where there are fewer than two examples.
+    Raises InputError where there are fewer than two examples, or one cannot be scored (with its
+    id; `skip_bad` leaves it out, and a note says so).
     """
     source = as_source(data, labels, **reading)
     if source.n is None or source.n < 2:
         raise InputError("Coherence compares gradients: give at least two examples, no stream.")
     n, blocks = source.n, max(2, min(blocks, source.n))
     engine = Engine(model, compile_plan(["grand"]), device=device, dtype=dtype)
+    scorer = ShardScorer(engine, source, batch_size, skip_bad)
     one_pass = GradientPass(model, dtype=dtype)
     edges = np.linspace(0, n, blocks + 1).astype(int)
     sums, squares, sizes = [], [], []
     for first, last in pairwise(edges):
-        norms: dict[str, float] = {}
-        for batch in batches(source, first, last, batch_size):
-            inputs, targets = engine.ready(batch)
-            draws = targets.new_zeros((len(batch), 1)).float()
-            for name, value in one_pass.run(inputs, targets, draws)["loss"].norms2.items():
-                norms[name] = norms.get(name, 0.0) + float(value.double().sum())
-        ready = (engine.ready(batch) for batch in batches(source, first, last, batch_size))
-        mean, count = mean_gradient(model, ready, dtype)
-        sums.append({name: value * count for name, value in mean.items()})
-        squares.append(norms)
-        sizes.append(count)
+        block = Block(engine, one_pass)
+        scorer.visit(source, block.add, block.probe, int(first), int(last))
+        if block.total.count == 0:  # all of it was left out
+            continue
+        sums.append({name: value * block.total.count for name, value in block.total.mean().items()})
+        squares.append(block.norms)
+        sizes.append(block.total.count)
     names = [name for name in sums[0] if any(name in one for one in squares)]
     rows = coherence_rows(names, sums, squares, np.array(sizes))
-    provenance = Provenance(source.name, source.fingerprint(), n)
-    return Coherence(frame=pd.DataFrame(rows), provenance=provenance)
+    bad = dict(scorer.left_out_of_reference.values())
+    if bad:
+        some = ", ".join(f"{name} ({reason[:60]})" for name, reason in list(bad.items())[:3])
+        message = f"{len(bad)} examples could not be scored and are left out: {some}."
+        scorer.notes.append(Note("skipped", "warning", message))
+    provenance = Provenance(
+        source.name, source.fingerprint(), sum(sizes),
+        rows_left_out={"could not be scored": len(bad)} if bad else {},
+    )  # fmt: skip
+    return Coherence(frame=pd.DataFrame(rows), notes=tuple(scorer.notes), provenance=provenance)
 
 
-def batches(source: Any, first: int, last: int, size: int) -> Iterator[Batch]:
-    """Yield rows first..last-1 of `source` in batches."""
-    for start in range(first, last, size):
-        yield source.read(np.arange(start, min(start + size, last)))
+class Block:
+    """The sums of the gradients, and of their squared norms, of some examples."""
+
+    def __init__(self, engine: Engine, one_pass: GradientPass) -> None:
+        self._engine, self._pass = engine, one_pass
+        self.total = GradientSum(engine.model, engine.dtype)
+        self.norms: dict[str, float] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Add the examples of `batch`."""
+        gradients = self.probe(batch)
+        inputs, targets = self._engine.ready(batch)
+        draws = targets.new_zeros((len(batch), 1)).float()
+        found = self._pass.run(inputs, targets, draws)["loss"].norms2
+        self.total.add(gradients, len(batch))
+        for name, value in found.items():
+            self.norms[name] = self.norms.get(name, 0.0) + float(value.double().sum())
+
+    def probe(self, batch: Batch) -> dict[str, Any]:
+        """Return the gradient of `batch`; raises InputError where it cannot be counted."""
+        return self._engine.gradients(self.total, batch)
 
 
 def coherence_rows(

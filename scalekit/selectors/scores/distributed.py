@@ -11,7 +11,8 @@ from typing import Any
 
 from scalekit.errors import InputError, OutputError, ScalekitError, require
 from scalekit.notes import Note
-from scalekit.selectors.scores.scoring import SHARD_ROWS, Job, make_job, notes_of
+from scalekit.selectors.scores.jobs import SHARD_ROWS, Job, make_job
+from scalekit.selectors.scores.scoring import notes_of
 from scalekit.selectors.scores.store import Store
 from scalekit.selectors.scores.table import ScoreTable, open_scores
 
@@ -37,7 +38,9 @@ class ShardActor:
             except ScalekitError as found:  # told by the driver; anything else Ray retries
                 error = f"{type(found).__name__}: {found}"
             errors.append(error)
-            told.append("\x1e".join(f"{n.code}\x1f{n.message}" for n in notes_of(self._job)))
+            told.append(
+                "\x1e".join(f"{n.code}\x1f{n.severity}\x1f{n.message}" for n in notes_of(self._job))
+            )
         return {"k": batch["k"], "error": errors, "notes": told}
 
 
@@ -107,4 +110,4 @@ def merged_notes(rows: list[dict[str, Any]]) -> list[Note]:
     """Return the notes of all workers, each once."""
     lines = {line for row in rows for line in row["notes"].split("\x1e") if line}
     pairs = (line.split("\x1f") for line in sorted(lines))
-    return [Note(code, "info", message) for code, message in pairs]
+    return [Note(*parts) for parts in pairs]

@@ -113,7 +113,7 @@ def read_dynamics(
         files = sorted(Path(folder).glob("dynamics-*.parquet"))
         if not files:
             raise OutputError(f"{folder} holds no recorded dynamics. Close the Recorder first.")
-        frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+        frame = pd.concat([read_part(file) for file in files], ignore_index=True)
         frames.append(frame.assign(run=run))
     whole = pd.concat(frames, ignore_index=True)
     missing = [name for name in COLUMNS if name not in whole]
@@ -135,6 +135,17 @@ def read_dynamics(
         notes=notes,
         provenance=Provenance(", ".join(map(str, given)), hash_frame(once), len(whole)),
     )
+
+
+def read_part(path: Path) -> pd.DataFrame:
+    """Return one file of a Recorder; raises OutputError where it is damaged."""
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path} cannot be read as recorded dynamics: {error}. Move it out of the folder to "
+            "go on without its rows, or record again."
+        ) from error
 
 
 def reduce_run(

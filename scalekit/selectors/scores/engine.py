@@ -2,66 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalekit.errors import InputError
+from scalekit.selectors.scores.batch import Batch, Visitor, check_columns, finite
 from scalekit.selectors.scores.checkpoints import Checkpoint, load_state
+from scalekit.selectors.scores.gradient_sum import GradientSum
 from scalekit.selectors.scores.inputs import (
     HeadInput,
     as_tensor,
+    autocast_for,
     call_model,
     check_mode,
-    map_tensors,
+    fast_layout,
+    pick_device,
     to_device,
 )
-from scalekit.selectors.scores.outputs import OUTPUT_SCORES, Predictions, check_finite
-from scalekit.selectors.scores.passes import GradientPass, autocast_for, mean_gradient
+from scalekit.selectors.scores.outputs import IGNORED, OUTPUT_SCORES, Predictions
+from scalekit.selectors.scores.passes import GradientPass
 from scalekit.selectors.scores.plan import SKETCHES, Plan
+from scalekit.selectors.scores.projector import Projector
 from scalekit.selectors.scores.tape import Collected
-from scalekit.selectors.scores.uses import Projector
 from scalekit.selectors.scores.vog import InputGradients
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
     from torch.nn import Module
 
 DTYPES = ("float32", "bfloat16", "float64")
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Examples to score: their ids, their rows in the data set, inputs, labels [B] or [B, T]."""
-
-    ids: np.ndarray
-    rows: np.ndarray
-    inputs: Any
-    labels: Any
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def part(self, first: int, last: int) -> Batch:
-        """Return the examples first..last-1 of the batch."""
-        rows = slice(first, last)
-        return Batch(self.ids[rows], self.rows[rows], map_tensors(lambda v: v[rows], self.inputs),
-                     self.labels[rows])  # fmt: skip
-
-
-class NotFiniteError(InputError):
-    """The model returned NaN or infinite logits."""
-
-
 @dataclass
 class Engine:
     """Scores batches by one model at one or several checkpoints.
 
-    `learning_rates` weigh the checkpoints in the TracIn scores (1 by default). `reference` is a
-    function that yields batches (of the reference set, or of the data itself for `alignment`).
+    `learning_rates` weigh the checkpoints in the TracIn scores (1 by default). `reference` calls
+    a function on each batch of the reference set (or of the data itself, for `alignment`), and a
+    second one on single examples to find bad ones.
     """
 
     model: Module
@@ -75,7 +56,7 @@ class Engine:
     loop_params: Sequence[str] = ()
     per_layer: bool = False
     check: bool = True
-    reference: Any = None
+    reference: Callable[[Visitor, Visitor], None] | None = None
     reference_is_data: bool = False
     looped: tuple[str, ...] = field(default=(), init=False)
 
@@ -105,9 +86,50 @@ class Engine:
             load_state(self.model, self.checkpoints[index])
             self._at = index
 
+    def prepare(self, index: int) -> None:
+        """Load checkpoint `index`, and take the mean gradient there where a score needs it."""
+        self.use_checkpoint(index)
+        if not self.plan.directed or index in self._means:
+            return
+        total = GradientSum(self.model, self.dtype)
+
+        def add(batch: Batch) -> None:
+            total.add(self.gradients(total, batch), len(batch))
+
+        assert self.reference is not None
+        self.reference(add, lambda one: self.gradients(total, one))
+        self._means[index] = total.mean(), total.count
+
+    def gradients(self, total: GradientSum, batch: Batch) -> dict[str, Tensor]:
+        """Return the gradient of the summed loss of `batch`, which `total` does not add yet."""
+        inputs, labels = self.ready(batch)
+        return total.gradients(self.predictions(total.logits(inputs), labels, batch))
+
+    def forget(self) -> None:
+        """Forget what was learned of the model's uses from a batch that failed."""
+        self._passes.clear()
+
+    def predictions(self, logits: Tensor, labels: Tensor, batch: Batch) -> Predictions:
+        """Return logits with labels; raises InputError where they are not to be scored."""
+        at = Predictions(finite(logits, batch), labels)
+        if not bool(at.valid.all()) and not bool(at.valid.any(1).all()):
+            raise InputError(
+                f"The label is {IGNORED}{' at every token' if labels.dim() > 1 else ''}, which "
+                "marks what does not count, so there is nothing to score. Give a label, 0 to "
+                f"{at.n_classes - 1}."
+            )
+        return at
+
     def ready(self, batch: Batch) -> tuple[Any, Tensor]:
         """Return inputs and labels of `batch` on the device."""
         inputs = to_device(batch.inputs, self._device, self._real)
+        kind = getattr(getattr(batch.labels, "dtype", None), "kind", "i")
+        if kind in "OUSmM":
+            raise InputError(
+                f"Labels are not numbers but of type {batch.labels.dtype}, such as "
+                f"{batch.labels.reshape(-1)[0]!r}; the model's classes are 0..C-1. Replace each "
+                "by its number, in the order in which the model was trained."
+            )
         labels = as_tensor(batch.labels).to(self._device)
         if labels.is_floating_point():
             raise InputError(
@@ -121,20 +143,22 @@ class Engine:
         """Return the columns of `batch` at checkpoint `index`, each [B] (sketches [B, d])."""
         import torch
 
-        self.use_checkpoint(index)
+        self.prepare(index)
         inputs, labels = self.ready(batch)
         head = HeadInput(self.model) if self.plan.wants_head else None
         try:
             if self.plan.is_forward_only:
                 with torch.no_grad(), autocast_for(self.model, self.dtype):
                     logits = call_model(self.model, fast_layout(inputs))
-                columns = self._outputs(Predictions(finite(logits, batch), labels), head)
+                columns = self._outputs(self.predictions(logits, labels, batch), head)
             else:
                 columns = self._with_gradients(inputs, labels, batch, index, head, vog)
         finally:
             if head is not None:
                 head.remove()
-        return {name: as_numpy(values) for name, values in columns.items()}
+        found = {name: as_numpy(values) for name, values in columns.items()}
+        check_columns(found, batch)
+        return found
 
     def _outputs(self, at: Predictions, head: HeadInput | None) -> dict[str, Tensor]:
         columns = {
@@ -158,7 +182,7 @@ class Engine:
         else:
             with torch.enable_grad(), autocast_for(self.model, self.dtype):
                 logits = call_model(self.model, inputs)
-        at = Predictions(finite(logits, batch), labels)
+        at = self.predictions(logits, labels, batch)
         columns = self._outputs(at, head)
         if head is not None:
             head.remove()
@@ -175,7 +199,7 @@ class Engine:
         if index not in self._passes:
             directions = {}
             if self.plan.directed:
-                directions = {"reference": self._mean(index)[0]}
+                directions = {"reference": self._means[index][0]}
             wants_sketch = any(name in self.plan.columns for name in SKETCHES)
             self._passes[index] = GradientPass(
                 self.model,
@@ -187,13 +211,6 @@ class Engine:
                 self.check and index == 0,
             )
         return self._passes[index]
-
-    def _mean(self, index: int) -> tuple[dict[str, Tensor], int]:
-        if index not in self._means:
-            self.use_checkpoint(index)
-            batches = (self.ready(batch) for batch in self.reference())
-            self._means[index] = mean_gradient(self.model, batches, self.dtype)
-        return self._means[index]
 
     def _gradient_columns(self, found: dict[str, Collected], index: int) -> dict[str, Tensor]:
         columns: dict[str, Tensor] = {}
@@ -223,7 +240,7 @@ class Engine:
 
     def _cosine(self, dots: Tensor, norm2: Tensor, index: int) -> Tensor:
         """Return the cosine with the mean gradient (of the others, within the data itself)."""
-        mean, n = self._mean(index)
+        mean, n = self._means[index]
         whole = sum((value * value).sum() for value in mean.values())
         if self.reference_is_data:
             if n < 2:
@@ -245,27 +262,6 @@ def last_layer_norm(at: Predictions, head: HeadInput) -> Tensor:
     return (norm2 + g.sum(1).pow(2).sum(-1)).sqrt() if head.bias else norm2.sqrt()
 
 
-def finite(logits: Tensor, batch: Batch) -> Tensor:
-    """Return `logits`; raise NotFiniteError with the ids where they are NaN or infinite."""
-    bad = check_finite(logits).tolist()
-    if bad:
-        ids = [str(batch.ids[i]) for i in bad[:5]]
-        raise NotFiniteError(
-            f"The model returned NaN or infinite logits for {len(bad)} examples, ids {ids}. Check "
-            "these inputs and the weights; skip_bad=True (--skip-bad) leaves such examples out."
-        )
-    return logits
-
-
-def fast_layout(inputs: Any) -> Any:
-    """Return images [B, C, H, W] channels last, which convolutions without gradients prefer."""
-    import torch
-
-    return map_tensors(
-        lambda v: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v, inputs
-    )
-
-
 def uniforms(rows: np.ndarray, seed: int, index: int) -> Tensor:
     """Return one uniform number a row [B, 1], whatever the batch: splitmix64 of row and seed."""
     import torch
@@ -283,18 +279,3 @@ def as_numpy(values: Tensor) -> np.ndarray:
     """Return `values` on the host."""
     found: np.ndarray = values.detach().cpu().numpy()
     return found
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device `name`, or say that it is not there."""
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"Device '{name}' cannot be used here: {str(error).splitlines()[0]}. Use 'cpu', or a "
-            "machine that has it."
-        ) from error
-    return device

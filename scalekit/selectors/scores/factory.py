@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from scalekit.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from scalekit.selectors.scores.sources import Prepare
+    from scalekit.selectors.scores.columns import Prepare
 
 
 def load_factory(text: str) -> tuple[Module, Prepare | None]:
@@ -29,10 +30,15 @@ def load_factory(text: str) -> tuple[Module, Prepare | None]:
             "(or the model and a function that prepares its inputs)."
             + (f" There is no file {path}." if colon and path.suffix == ".py" else "")
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"scalekit_model_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as Python does, so that dataclasses in the file work
+    beside = str(path.resolve().parent)
+    if beside not in sys.path:  # last, so that the file may import its neighbours and hide nothing
+        sys.path.append(beside)
     try:
         spec.loader.exec_module(module)
         if not hasattr(module, function):

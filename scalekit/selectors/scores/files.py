@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,9 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
-from scalekit.selectors.scores.engine import Batch
-from scalekit.selectors.scores.sources import (
-    ID_NAMES,
-    LABEL_NAMES,
-    WHOLE_HASH,
-    ArraySource,
-    Prepare,
-    from_columns,
-    unique_ids,
-)
+from scalekit.selectors.scores.batch import Batch
+from scalekit.selectors.scores.columns import ID_NAMES, LABEL_NAMES, Prepare, from_columns
+from scalekit.selectors.scores.ids import WHOLE_HASH, unique_ids
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,10 +80,15 @@ class TableSource:
         block = np.searchsorted(self._starts, rows, side="right") - 1
         for k in np.unique(block):
             parts.append(self._cached(int(k)).take(rows[block == k] - self._starts[k]))
-        table = pa.concat_tables(parts)
-        columns = {name: as_array(table.column(name)) for name in self._columns}
         try:
-            batch = from_columns(columns, rows, self._prepare, self._label, self._id)
+            table = pa.concat_tables(parts, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise InputError(
+                f"{self.name} holds columns whose type changes from part to part: {error}"
+            ) from error
+        columns = {name: self._array(table, name) for name in self._columns}
+        try:
+            batch = from_columns(columns, rows, self._prepare, self._label, None, self._id)
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from error
         return Batch(self.ids[rows], rows, batch.inputs, batch.labels)
@@ -97,6 +96,15 @@ class TableSource:
     def fingerprint(self) -> str:
         """Return a hash of the files' content."""
         return self._digest
+
+    def _array(self, table: pa.Table, name: str) -> np.ndarray:
+        column = table.column(name)
+        if column.null_count:
+            raise InputError(
+                f"{self.name}: column '{name}' has no value (null). Fill it in, or leave such rows "
+                "out of the file."
+            )
+        return as_array(column)
 
     def _cached(self, k: int) -> pa.Table:
         if self._kept is None or self._kept[0] != k:
@@ -106,7 +114,7 @@ class TableSource:
     def _load(self, k: int, columns: list[str]) -> pa.Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
-        from pyarrow import json
+        from pyarrow import json as arrow_json
 
         block = self._blocks[k]
         if isinstance(block, pa.Table):
@@ -117,7 +125,13 @@ class TableSource:
         with path.open("rb") as lines:
             lines.seek(where[0])
             text = lines.read(where[1] - where[0])
-        return json.read_json(pa.BufferReader(text)).select(columns)
+        try:
+            return arrow_json.read_json(pa.BufferReader(text)).select(columns)
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise InputError(
+                f"{path}, lines {where[2] + 1} and on: cannot be read as JSON lines with the "
+                f"columns {columns}: {error}"
+            ) from error
 
 
 def file_source(path: Path, **options: Any) -> TableSource:
@@ -159,42 +173,33 @@ def parquet_blocks(path: Path) -> tuple[list[tuple[Any, int]], list[str]]:
 
 def jsonl_blocks(path: Path, size: int = 4096) -> tuple[list[tuple[Any, int]], list[str]]:
     """Return runs of lines of a JSON-lines file, by byte offsets, and its columns."""
-    import json
-
     blocks: list[tuple[Any, int]] = []
     names: list[str] = []
-    start = position = count = 0
+    start = position = count = line_of_start = number = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines):
-            try:
-                names = names or list(json.loads(line))
-            except ValueError as error:
-                raise InputError(f"{path}, line {number + 1} is not JSON: {error}") from error
             position += len(line)
+            if not line.strip():
+                continue
+            names = names or json_keys(line, f"{path}, line {number + 1}")
             count += 1
             if count == size:
-                blocks.append(((path, (start, position)), count))
-                start, count = position, 0
+                blocks.append(((path, (start, position, line_of_start)), count))
+                start, count, line_of_start = position, 0, number + 1
     if count:
-        blocks.append(((path, (start, position)), count))
+        blocks.append(((path, (start, position, line_of_start)), count))
     return blocks, names
 
 
-def array_source(path: Path, labels: Any, ids: Any) -> ArraySource:
-    """Return a .npy file (memory-mapped) with labels, or an .npz with inputs, labels, ids."""
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
-    if path.suffix == ".npz":
-        stored = np.load(path, allow_pickle=False)
-        if not {"inputs", "labels"} <= set(stored.files):
-            raise InputError(f"{path} holds {stored.files}; expected 'inputs' and 'labels'.")
-        return ArraySource(stored["inputs"], stored["labels"],
-                           stored["ids"] if "ids" in stored.files else ids)  # fmt: skip
-    if labels is None:
-        raise InputError(f"{path} holds inputs only. Give labels=... (--labels labels.npy).")
-    if isinstance(labels, (str, Path)):
-        labels = np.load(labels, allow_pickle=False)
-    return ArraySource(np.load(path, mmap_mode="r", allow_pickle=False), labels, ids)
+def json_keys(line: bytes, where: str) -> list[str]:
+    """Return the keys of the JSON object in `line`."""
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where} is not JSON: {error}. Give one JSON object a line.") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{where} holds a {type(found).__name__}; expected a JSON object a line.")
+    return list(found)
 
 
 def as_array(column: pa.ChunkedArray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,19 +85,32 @@ def logits_of(found: Any) -> Tensor:
 
 def check_mode(model: Module) -> None:
     """Raise InputError where the model's output depends on the batch or on chance."""
+    from torch.nn import MultiheadAttention, RReLU
     from torch.nn.modules.batchnorm import _BatchNorm
     from torch.nn.modules.dropout import _DropoutNd
+    from torch.nn.modules.rnn import RNNBase
 
     for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise InputError(
+                f"'{name}' is a {type(module).__name__} without running statistics, so that even "
+                "in eval mode an example's score would depend on its batch. Train with "
+                "track_running_stats=True, or use GroupNorm or LayerNorm."
+            )
         if isinstance(module, _BatchNorm) and module.training:
             raise InputError(
                 f"The model is in training mode and '{name}' is a {type(module).__name__}: an "
                 "example's score would depend on its batch. Call model.eval() first."
             )
-        if isinstance(module, _DropoutNd) and module.training and module.p > 0:
+        share = (
+            module.p if isinstance(module, _DropoutNd)
+            else module.dropout if isinstance(module, (MultiheadAttention, RNNBase))
+            else 1.0 if isinstance(module, RReLU) else 0.0
+        )  # fmt: skip
+        if module.training and share > 0:
             raise InputError(
-                f"The model is in training mode and '{name}' drops units at random: a score "
-                "would not repeat. Call model.eval() first."
+                f"The model is in training mode and '{name}' ({type(module).__name__}) acts at "
+                "random: a score would not repeat. Call model.eval() first."
             )
 
 
@@ -133,3 +147,37 @@ class HeadInput:
         """Take the hooks away."""
         for handle in self._handles:
             handle.remove()
+
+
+def fast_layout(inputs: Any) -> Any:
+    """Return images [B, C, H, W] channels last, which convolutions without gradients prefer."""
+    import torch
+
+    return map_tensors(
+        lambda v: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v, inputs
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device `name`, or say that it is not there."""
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"Device '{name}' cannot be used here: {str(error).splitlines()[0]}. Use 'cpu', or a "
+            "machine that has it."
+        ) from error
+    return device
+
+
+def autocast_for(model: Module, dtype: str) -> AbstractContextManager[Any]:
+    """Return bfloat16 autocast on the model's device, or nothing for other dtypes."""
+    import torch
+
+    if dtype != "bfloat16":
+        return nullcontext()
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16)

@@ -31,6 +31,7 @@ class Plan:
     wants_head: bool
     wants_inputs: bool
     directed: tuple[str, ...]
+    has_reference: bool = False
     n_checkpoints: int = 1
 
     @property
@@ -42,7 +43,10 @@ class Plan:
             found.append(("ghost norms", NORMS))
         sketches = sum(name in self.columns for name in SKETCHES)
         found += [("sketch", SKETCH)] * sketches
-        found += [("products with a direction", DOT)] * bool(self.directed)
+        if self.directed:
+            found.append(("products with a direction", DOT))
+        if self.directed and not self.has_reference:
+            found.append(("mean gradient", 1.0))
         found += [("backward to the input", BACKWARD)] * self.wants_inputs
         return found
 
@@ -58,17 +62,23 @@ class Plan:
 
     def describe(self, n: int | None = None, seconds: float | None = None,
                  memory: int | None = None) -> str:  # fmt: skip
-        """Return the plan as text: passes, cost, and time and memory where they were measured."""
+        """Return the plan as text: passes, cost, and time and memory where they were measured.
+
+        `seconds` is the time of one example, `memory` the bytes of a batch beside the model.
+        """
         passes = " + ".join(name for name, _ in self.steps)
         many = f" at each of {self.n_checkpoints} checkpoints" if self.n_checkpoints > 1 else ""
         text = [f"plan: {', '.join(self.columns)}",
                 f"      {passes}{many}: about {self.cost:.2f} x one forward+backward"]  # fmt: skip
         if seconds is not None:
-            text.append(f"      {n if n is not None else '?'} examples, about {clock(seconds)}")
+            many = "a stream, for each 1,000" if n is None else f"{n:,}"
+            whole = clock(seconds * (1000 if n is None else n))
+            text.append(f"      {many} examples, about {whole}")
+        if self.directed and self.has_reference:
+            text.append("      and one forward+backward of each example of the reference set")
         if memory is not None:
-            text.append(
-                f"      about {memory / 2**20:,.0f} MiB beside the model at this batch size"
-            )
+            size = f"about {memory / 2**20:,.0f}" if memory >= 2**20 else "less than 1"
+            text.append(f"      {size} MiB beside the model at this batch size")
         return "\n".join(text)
 
 
@@ -102,6 +112,7 @@ def compile_plan(names: Iterable[str], n_checkpoints: int = 1, has_reference: bo
         wants_head="grand_last" in columns,
         wants_inputs=bool(needed),
         directed=tuple(name for name in DIRECTED if name in columns),
+        has_reference=has_reference,
         n_checkpoints=n_checkpoints,
     )
 

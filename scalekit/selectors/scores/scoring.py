@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scalekit.errors import InputError
 from scalekit.notes import Note
-from scalekit.selectors.scores.checkpoints import Checkpoint, hash_state, read_state
-from scalekit.selectors.scores.engine import Batch, Engine
-from scalekit.selectors.scores.factory import load_factory
-from scalekit.selectors.scores.plan import FORWARD, Plan, compile_plan
-from scalekit.selectors.scores.shards import ShardScorer, activation_bytes, join
-from scalekit.selectors.scores.sources import Prepare, Source, as_source
-from scalekit.selectors.scores.store import Shard, Store, header_of
+from scalekit.selectors.scores.checkpoints import Checkpoint
+from scalekit.selectors.scores.columns import Prepare
+from scalekit.selectors.scores.jobs import MEMORY_BUDGET, Job, foresee, make_job
+from scalekit.selectors.scores.shards import join
+from scalekit.selectors.scores.store import Shard, Store
 from scalekit.selectors.scores.table import ScoreTable, open_scores, table_of
 
 if TYPE_CHECKING:
     from torch.nn import Module
-
-SHARD_ROWS, SHARD_ROWS_WITH_INPUTS = 65536, 4096
-MEMORY_BUDGET = 4 * 2**30
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run, ready to start: what to score, by what, in which shards."""
-
-    scorer: ShardScorer
-    source: Source
-    header: dict[str, Any]
-    shard_rows: int
-
-    def ranges(self) -> Iterator[tuple[int, int, int]]:
-        """Yield shard number and rows; without an end for a stream."""
-        first = k = 0
-        while self.source.n is None or first < self.source.n:
-            last = first + self.shard_rows
-            yield k, first, last if self.source.n is None else min(last, self.source.n)
-            first, k = last, k + 1
 
 
 def score(
@@ -117,142 +90,9 @@ def score(
         return run_in_memory(job)
     store = Store.open(out, job.header, resume)
     count = run_shards(job, store, worker)
-    if worker[0] == 0 and all(store.path(k).exists() for k in range(count)):
+    if all(store.path(k).exists() for k in range(count)):
         store.finish(count, [note.to_dict() for note in notes_of(job)])
     return open_scores(out)
-
-
-def make_job(
-    data: Any,
-    model: Any,
-    scores: Sequence[str],
-    labels: Any = None,
-    ids: Any = None,
-    checkpoints: Sequence[Checkpoint] = (),
-    learning_rates: Sequence[float] = (),
-    reference: Any = None,
-    prepare: Prepare | None = None,
-    label: str | None = None,
-    inputs: Sequence[str] | None = None,
-    id: str | None = None,  # noqa: A002
-    device: str = "cpu",
-    dtype: str = "float32",
-    batch_size: int = 64,
-    memory_budget: int = MEMORY_BUDGET,
-    shard_rows: int | None = None,
-    skip_bad: bool = False,
-    check: bool = True,
-    loop_params: Sequence[str] = (),
-    per_layer: bool = False,
-    compile: bool = False,  # noqa: A002
-    seed: int = 0,
-) -> Job:
-    """Return the run that `score` describes, its model loaded and its data opened."""
-    model, made = load_factory(model) if isinstance(model, str) else (model, None)
-    prepare = prepare or made
-    checkpoints, learning_rates = list(checkpoints), list(learning_rates)
-    if learning_rates and len(learning_rates) != max(1, len(checkpoints)):
-        raise InputError(
-            f"There are {len(learning_rates)} learning rates for {max(1, len(checkpoints))} "
-            "checkpoints. Give one each."
-        )
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1; got {batch_size}.")
-    plan = compile_plan(scores, max(1, len(checkpoints)), reference is not None)
-    read: dict[str, Any] = {"prepare": prepare, "label": label, "inputs": inputs, "id": id}
-    source = as_source(data, labels, ids, **read)
-    against = source if reference is None else as_source(reference, **read)
-    if plan.directed and against.n is None:
-        raise InputError("A mean gradient needs a data set with a length, not a stream.")
-    if compile:
-        model = compiled(model, plan)
-    weights = type(model).__name__ if checkpoints else hash_state(model.state_dict())
-    rows = shard_rows or (SHARD_ROWS_WITH_INPUTS if plan.wants_inputs else SHARD_ROWS)
-    engine = Engine(
-        model, plan, checkpoints, learning_rates, device, dtype, seed,
-        loop_params=tuple(loop_params), per_layer=per_layer, check=check,
-        reference=lambda: whole(against, batch_size), reference_is_data=reference is None,
-    )  # fmt: skip
-    scorer = ShardScorer(engine, source, batch_size, skip_bad)
-    header = header_of(
-        scores=list(plan.columns), source=source.name, n_rows=source.n, data=source.fingerprint(),
-        model=weights,
-        checkpoints=[hash_state(read_state(c)) for c in checkpoints],
-        learning_rates=learning_rates, dtype=dtype, seed=seed, shard_rows=rows,
-        reference=None if reference is None else against.fingerprint(),
-        sketch_width=engine.sketch_width, per_layer=per_layer,
-    )  # fmt: skip
-    fit_memory(scorer, memory_budget)
-    return Job(scorer, source, header, rows)
-
-
-def compiled(model: Module, plan: Plan) -> Module:
-    """Return the model compiled, where only its forward pass is needed."""
-    import torch
-
-    if not plan.is_forward_only or plan.wants_head:
-        raise InputError(
-            "compile helps scores of a forward pass only (loss, el2n, margin, ...): gradient "
-            "norms and grand_last look at single operations. Leave compile out for these."
-        )
-    made: Module = torch.compile(model)  # type: ignore[assignment]
-    return made
-
-
-def whole(source: Source, batch_size: int) -> Iterator[Batch]:
-    """Yield all examples of a source."""
-    assert source.n is not None
-    for first in range(0, source.n, batch_size):
-        yield source.read(np.arange(first, min(first + batch_size, source.n)))
-
-
-def fit_memory(scorer: ShardScorer, budget: int) -> None:
-    """Make the batch as small as the memory budget asks."""
-    batch = first_batch(scorer)
-    if batch is None:
-        return
-    try:
-        need = activation_bytes(scorer.engine, batch)
-    except Exception:  # the run itself will say what is wrong, with the example's id
-        return
-    if need > budget and len(batch) > 1:
-        scorer.batch_size = max(1, int(len(batch) * budget / need))
-        scorer.notes.append(
-            Note("batch_fitted", "info",
-                 f"A batch of {len(batch)} would take about {need / 2**20:,.0f} MiB; batches of "
-                 f"{scorer.batch_size} keep to the budget of {budget / 2**20:,.0f} MiB.")
-        )  # fmt: skip
-
-
-def first_batch(scorer: ShardScorer) -> Batch | None:
-    """Return the first examples, or None where they cannot be read or there are none."""
-    size = scorer.batch_size if scorer.source.n is None else min(scorer.batch_size, scorer.source.n)
-    if size == 0:
-        raise InputError("The data set is empty. Give at least one example.")
-    try:
-        return scorer.source.read(np.arange(size))
-    except Exception:
-        return None
-
-
-def foresee(job: Job) -> str:
-    """Return the plan as text, with the time and memory that one batch takes."""
-    scorer = job.scorer
-    plan, batch = scorer.engine.plan, first_batch(scorer)
-    if batch is None:
-        return plan.describe(job.source.n)
-    try:
-        forward = replace(scorer.engine, plan=compile_plan(["loss"]), checkpoints=())
-        scorer.engine.use_checkpoint(0)
-        forward.score(batch)
-        start = time.perf_counter()
-        forward.score(batch)
-        seconds = (time.perf_counter() - start) / FORWARD * plan.cost / len(batch)
-        memory = activation_bytes(scorer.engine, batch)
-    except Exception:
-        return plan.describe(job.source.n)
-    n = job.source.n
-    return plan.describe(n, None if n is None else seconds * n, memory)
 
 
 def run_in_memory(job: Job) -> ScoreTable:
@@ -310,6 +150,13 @@ def notes_of(job: Job) -> list[Note]:
     """Return what is to be known about how a run was made."""
     engine = job.scorer.engine
     notes = list(job.scorer.notes)
+    left = job.scorer.left_out_of_reference
+    if left and not engine.reference_is_data:
+        some = ", ".join(f"{name} ({reason[:60]})" for name, reason in list(left.values())[:3])
+        notes.append(
+            Note("reference_skipped", "warning",
+                 f"{len(left)} examples of the reference set are left out of its mean: {some}.")
+        )  # fmt: skip
     if engine.looped:
         some = ", ".join(engine.looped[:3]) + (", ..." if len(engine.looped) > 3 else "")
         notes.append(

@@ -2,141 +2,208 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from scalekit.errors import InputError, ScalekitError
+from scalekit.errors import InputError
 from scalekit.notes import Note
-from scalekit.selectors.scores.engine import Batch, Engine
-from scalekit.selectors.scores.inputs import map_tensors
+from scalekit.selectors.scores.batch import Batch, Visitor
+from scalekit.selectors.scores.culprits import (
+    BadExamplesError,
+    Found,
+    blame,
+    describe,
+    is_out_of_memory,
+    listed,
+    reason_of,
+)
+from scalekit.selectors.scores.engine import Engine
 from scalekit.selectors.scores.passes import CheckError
 from scalekit.selectors.scores.plan import INPUT_SCORES
-from scalekit.selectors.scores.sources import Source
+from scalekit.selectors.scores.sources import Source, StreamError
 from scalekit.selectors.scores.store import Shard
 from scalekit.selectors.scores.vog import InputGradients
 
 SUMMED = ("tracin_self", "tracin_to_set", "sketch", "sketch_lpntk")  # over checkpoints
 
 
-class BadExamplesError(InputError):
-    """Some examples cannot be scored; `found` maps row -> (id, reason)."""
+class AgainError(Exception):
+    """The shard must be scored anew: earlier checkpoints saw other examples or other parts."""
 
-    def __init__(self, found: dict[int, tuple[str, str]]) -> None:
-        self.found = found
-        row, (name, reason) = next(iter(found.items()))
-        more = f" ({len(found) - 1} more in this batch)" if len(found) > 1 else ""
-        super().__init__(
-            f"Example id {name} (row {row}) cannot be scored: {reason}{more}. Mend it, or leave "
-            "such examples out and list them with skip_bad=True (--skip-bad)."
-        )
+
+class OutOfMemoryError(InputError):
+    """Memory runs out even for one example."""
 
 
 @dataclass
 class ShardScorer:
-    """Scores runs of rows of a source; halves the batch where memory runs out."""
+    """Scores runs of rows of a source; halves the batch where memory runs out.
+
+    With `skip_bad`, examples that cannot be read or scored are left out and listed; those of a
+    reference set are kept in `left_out_of_reference`.
+    """
 
     engine: Engine
     source: Source
     batch_size: int = 64
     skip_bad: bool = False
     notes: list[Note] = field(default_factory=list)
+    left_out_of_reference: Found = field(default_factory=dict)
+    _worked: bool = field(default=False, init=False)
 
     def score(self, first: int, last: int) -> Shard:
         """Return the columns of rows first..last-1 (fewer at the end of a stream)."""
-        left_out: dict[int, tuple[str, str]] = {}
+        left_out: Found = {}
         while True:
-            rows = np.array([r for r in range(first, last) if r not in left_out], dtype=np.int64)
             try:
-                columns = self._columns(rows)
+                return Shard(self._columns(first, last, left_out), listed(left_out))
+            except AgainError:
+                continue
+
+    def visit(
+        self, source: Source, function: Visitor, probe: Visitor,
+        first: int = 0, last: int | None = None,
+    ) -> None:  # fmt: skip
+        """Call `function` on batches of rows first..last-1 of a set, by default of all.
+
+        `function` must do nothing where it fails: it is called again on half a batch where memory
+        runs out, and without bad examples, which `probe` finds, where these are left out.
+        """
+        last = source.n if last is None else last
+        assert last is not None
+        while first < last:
+            rows = np.arange(first, min(first + self.batch_size, last))
+            try:
+                self._settle(source, rows, self.left_out_of_reference, function, probe, nothing)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(len(rows), error)
+                continue
+            first += len(rows)
+
+    def _columns(self, first: int, last: int, left_out: Found) -> dict[str, np.ndarray]:
+        states: dict[int, BatchState] = {}
+        size = self.batch_size
+        for index in range(self.engine.n_checkpoints):
+            self.engine.prepare(index)
+            for start in range(first, last, size):
+                rows = np.arange(start, min(start + size, last))
+                if not self._add_rows(rows, index, states, left_out):
+                    break
+        return join([states[start].columns(self.engine) for start in sorted(states)])
+
+    def _add_rows(
+        self, rows: np.ndarray, index: int, states: dict[int, BatchState], left_out: Found
+    ) -> bool:
+        """Score `rows` at checkpoint `index`; return False where the source ends before them."""
+        start = int(rows[0])
+
+        def add(batch: Batch) -> None:
+            state = states.get(start) or BatchState(batch.ids, batch.labels, self.engine)
+            self._score_batch(batch, index, state)
+            states[start] = state
+
+        def probe(one: Batch) -> None:
+            moments = InputGradients(self.engine.model) if self.engine.plan.wants_inputs else None
+            self.engine.score(one, index, moments)
+
+        def begun() -> None:
+            if start in states:  # earlier checkpoints counted what is now left out
+                raise AgainError
+
+        return self._settle(self.source, rows, left_out, add, probe, begun)
+
+    def _settle(
+        self, source: Source, rows: np.ndarray, left_out: Found,
+        function: Visitor, probe: Visitor, retry: Callable[[], None],
+    ) -> bool:  # fmt: skip
+        """Call `function` on the batch of `rows` without the bad ones; see `_add_rows`."""
+        batch: Batch | None = None
+        whole = True
+        while True:
+            try:
+                if batch is None:
+                    kept = rows[[int(row) not in left_out for row in rows]] if left_out else rows
+                    batch = self._read(source, kept)
+                    whole = len(batch) == len(kept)
+                if len(batch):
+                    self._attempt(batch, function, probe)
+                return whole
             except BadExamplesError as error:
                 if not self.skip_bad:
                     raise
                 left_out |= error.found
-                continue
-            skipped = dict(left_out.values())
-            return Shard(columns, skipped)
+                batch = batch if batch is None else batch.without(error.found)
+                retry()
 
-    def _columns(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        states: dict[int, BatchState] = {}
-        for index in range(self.engine.n_checkpoints):
-            for batch in self.batches(rows):
-                key = int(batch.rows[0])
-                if key not in states:
-                    states[key] = BatchState(batch.ids, batch.labels, self.engine)
-                self._score_batch(batch, index, states[key])
-        return join([states[key].columns(self.engine) for key in sorted(states)])
+    def _read(self, source: Source, rows: np.ndarray) -> Batch:
+        if not len(rows):
+            return Batch(rows, rows, rows, rows)
+        try:
+            return source.read(rows)
+        except StreamError:
+            raise
+        except Exception as error:
+            known = getattr(source, "ids", None)
+            names = [str(row if known is None else known[row]) for row in rows]
+            raise blame(
+                rows, names, error, lambda at: source.read(rows[at : at + 1]),
+                f"They were being read from {source.name}; check it there.", self._worked,
+            ) from error  # fmt: skip
 
-    def batches(self, rows: np.ndarray) -> Iterator[Batch]:
-        """Yield the batches of `rows`; an item that cannot be read becomes a bad example."""
-        size = self.batch_size
-        for start in range(0, len(rows), size):
-            some = rows[start : start + size]
-            try:
-                batch = self.source.read(some)
-            except Exception as error:
-                raise self._culprits(some, error, self.source.read) from error
-            if len(batch):
-                yield batch
-            if len(batch) < len(some):
-                return
+    def _attempt(self, batch: Batch, function: Visitor, probe: Visitor) -> None:
+        try:
+            function(batch)
+        except (CheckError, AgainError, BadExamplesError, OutOfMemoryError):
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self.engine.forget()
+            found = blame(
+                batch.rows, [str(name) for name in batch.ids], error,
+                lambda at: probe(batch.part(at, at + 1)),
+                f"Inputs: {describe(batch.inputs)}; labels: {describe(batch.labels)}. Check that "
+                "the model takes such inputs, or make them with prepare(columns).",
+                self._worked,
+            )  # fmt: skip
+            self.engine.forget()
+            if self.skip_bad and isinstance(error, InputError) and found is error:
+                found = type(error)(f"{error} All {len(batch)} examples of the first batch fail in "
+                                    "this way, so they were not left out.")  # fmt: skip
+            raise found from error
+        self._worked = True
 
     def _score_batch(self, batch: Batch, index: int, state: BatchState) -> None:
         while True:
-            piece = min(self.batch_size, len(batch))
-            parts = range(0, len(batch), piece)
+            piece = state.piece or min(self.batch_size, len(batch))
             try:
-                state.add([
-                    self._score_part(batch.part(at, at + piece), index, state.vog(k))
-                    for k, at in enumerate(parts)
-                ])  # fmt: skip
-                return
+                parts = [
+                    self.engine.score(batch.part(at, at + piece), index, state.vog(k))
+                    for k, at in enumerate(range(0, len(batch), piece))
+                ]
             except Exception as error:
-                if not is_out_of_memory(error) or piece == 1 or state.begun:
+                if not is_out_of_memory(error):
                     raise
-                self._halve(piece)
+                self._halve(piece, error)
+                if state.piece:  # moments of gradients are kept part by part
+                    raise AgainError from None
                 state.reset()
+                continue
+            return state.add(parts, piece)
 
-    def _score_part(self, batch: Batch, index: int, vog: InputGradients | None) -> Any:
-        try:
-            return self.engine.score(batch, index, vog)
-        except Exception as error:
-            if is_out_of_memory(error) or isinstance(error, CheckError):
-                raise
-            cause = error
-        places = {int(row): at for at, row in enumerate(batch.rows)}
-
-        def alone(rows: np.ndarray) -> Any:
-            at = places[int(rows[0])]
-            one = InputGradients(self.engine.model) if vog is not None else None
-            return self.engine.score(batch.part(at, at + 1), index, one)
-
-        raise self._culprits(batch.rows, cause, alone, batch.ids) from cause
-
-    def _culprits(
-        self, rows: np.ndarray, cause: Exception, attempt: Any, ids: np.ndarray | None = None
-    ) -> Exception:
-        """Return the error that names which of `rows` fail alone; the cause where none or all."""
-        found: dict[int, tuple[str, str]] = {}
-        for at, row in enumerate(rows):
-            try:
-                attempt(rows[at : at + 1])
-            except Exception as error:
-                known = ids if ids is not None else getattr(self.source, "ids", None)
-                name = str(row) if known is None else str(known[at if ids is not None else row])
-                reason = " ".join(str(error).split())
-                if not isinstance(error, ScalekitError):
-                    reason = f"{type(error).__name__}: {reason}"
-                found[int(row)] = (name, reason)
-        same = len({reason for _, reason in found.values()}) == 1
-        if not found or (same and len(found) == len(rows) and len(rows) > 1):
-            return cause
-        return BadExamplesError(found)
-
-    def _halve(self, piece: int) -> None:
-        self.batch_size = max(1, piece // 2)
+    def _halve(self, piece: int, error: Exception) -> None:
+        if piece == 1:
+            raise OutOfMemoryError(
+                f"Memory ran out with a batch of one example: {reason_of(error)[:200]} Close what "
+                "else uses the memory, take a smaller dtype (bfloat16) or a larger device, or "
+                "shorten the examples."
+            ) from error
+        self.batch_size = max(1, min(self.batch_size, piece // 2))
         self.notes[:] = [note for note in self.notes if note.code != "batch_halved"]
         self.notes.append(
             Note("batch_halved", "info",
@@ -144,24 +211,24 @@ class ShardScorer:
         )  # fmt: skip
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class BatchState:
     """What is kept of a batch while checkpoints go by: sums, sums of squares, moments."""
 
     def __init__(self, ids: np.ndarray, labels: Any, engine: Engine) -> None:
         self._ids, self._labels, self._engine = ids, np.asarray(labels), engine
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
         self.count = 0
+        self.piece: int | None = None
         self._sum: dict[str, np.ndarray] = {}
         self._squares: dict[str, np.ndarray] = {}
         self._vogs: list[InputGradients] = []
 
-    @property
-    def begun(self) -> bool:
-        """Whether a checkpoint has been added."""
-        return self.count > 0
+    def reset(self) -> None:
+        """Forget the moments of a checkpoint that failed half-way."""
+        self._vogs = []
 
     def vog(self, k: int) -> InputGradients | None:
         """Return the running moments of part k, where they are asked for."""
@@ -171,9 +238,10 @@ class BatchState:
             self._vogs.append(InputGradients(self._engine.model))
         return self._vogs[k]
 
-    def add(self, parts: list[dict[str, np.ndarray]]) -> None:
-        """Add the columns of one checkpoint, given in parts."""
+    def add(self, parts: list[dict[str, np.ndarray]], piece: int) -> None:
+        """Add the columns of one checkpoint, given in parts of `piece` examples."""
         self.count += 1
+        self.piece = piece if self._vogs else None
         for name, values in join(parts).items():
             old = self._sum.get(name, 0.0)
             self._sum[name] = old + values.astype(np.float64)
@@ -209,38 +277,3 @@ def join(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     if not parts:
         return {}
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on the host or on a device."""
-    text = str(error)
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in text or "can't allocate memory" in text)
-    )
-
-
-def activation_bytes(engine: Engine, batch: Batch) -> int:
-    """Return the bytes that one batch needs beside the model: inputs and kept activations."""
-    import torch
-
-    from scalekit.selectors.scores.inputs import call_model
-
-    total = 0
-    seen: set[int] = set()
-
-    def keep(tensor: Any) -> Any:
-        nonlocal total
-        if tensor.data_ptr() not in seen and not isinstance(tensor, torch.nn.Parameter):
-            seen.add(tensor.data_ptr())
-            total += tensor.numel() * tensor.element_size()
-        return tensor
-
-    engine.use_checkpoint(0)
-    inputs, _ = engine.ready(batch)
-    map_tensors(keep, inputs)
-    if engine.plan.is_forward_only:
-        return 3 * total
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
-        call_model(engine.model, inputs)
-    return 2 * total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError
-from scalekit.selectors.scores.engine import Batch
+from scalekit.selectors.scores.batch import Batch
+from scalekit.selectors.scores.columns import ID_NAMES, Prepare, collate, host
+from scalekit.selectors.scores.ids import hash_array, hash_item, not_unique, unique_ids
 
-LABEL_NAMES = ("label", "labels", "y", "target")
-ID_NAMES = ("id", "example_id")
-WHOLE_HASH = 2**28  # bytes up to which data are hashed whole; above, 64 blocks of 1 MiB
+ARRAY_FILES = (".npy", ".npz")
 
-Prepare = Callable[[Mapping[str, np.ndarray]], Any]
+
+class StreamError(InputError):
+    """An item of a stream cannot be read, and so nothing behind it either."""
 
 
 class Source(Protocol):
@@ -73,10 +75,14 @@ class ArraySource:
 class DatasetSource:
     """A torch or Hugging Face dataset with `len` and `[i]`: items are (x, y) or dictionaries."""
 
-    def __init__(self, dataset: Any, prepare: Prepare | None = None,
-                 label: str | None = None, id: str | None = None) -> None:  # noqa: A002 # fmt: skip
+    def __init__(
+        self, dataset: Any, prepare: Prepare | None = None, label: str | None = None,
+        inputs: Sequence[str] | None = None, id: str | None = None,  # noqa: A002
+    ) -> None:  # fmt: skip
         self.name = type(dataset).__name__
         self._dataset, self._prepare, self._label, self._id = dataset, prepare, label, id
+        self._chosen = inputs
+        self._rows_of: dict[Any, int] = {}
         self.n: int = len(dataset)
         self.ids: np.ndarray | None = None
         names = getattr(dataset, "column_names", None)
@@ -95,9 +101,14 @@ class DatasetSource:
                 raise InputError(
                     f"Reading item {row} of {self.name} failed: {type(error).__name__}: {error}"
                 ) from error
-        batch = collate(items, rows, self._prepare, self._label, self._id)
-        return batch if self.ids is None else Batch(self.ids[rows], rows, batch.inputs,
-                                                    batch.labels)  # fmt: skip
+        batch = collate(items, rows, self._prepare, self._label, self._chosen, self._id)
+        if self.ids is not None:
+            return Batch(self.ids[rows], rows, batch.inputs, batch.labels)
+        pairs = zip(batch.ids.tolist(), rows.tolist(), strict=True)
+        again = [name for name, row in pairs if self._rows_of.setdefault(name, row) != row]
+        if again:
+            raise not_unique(again[:5], len(again))
+        return batch
 
     def fingerprint(self) -> str:
         """Return a hash of the length and of up to 16 items."""
@@ -118,25 +129,33 @@ class StreamSource:
 
     n = None
 
-    def __init__(self, stream: Iterable[Any], prepare: Prepare | None = None,
-                 label: str | None = None, id: str | None = None) -> None:  # noqa: A002 # fmt: skip
+    def __init__(
+        self, stream: Iterable[Any], prepare: Prepare | None = None, label: str | None = None,
+        inputs: Sequence[str] | None = None, id: str | None = None,  # noqa: A002
+    ) -> None:  # fmt: skip
         self.name = type(stream).__name__
+        if iter(stream) is stream:
+            raise InputError(
+                f"Data of type {self.name} can be read only once, but scoring looks at the first "
+                "examples beforehand and at all of them once a checkpoint. Give a list, or an "
+                "object whose __iter__ starts anew each time."
+            )
         self._stream, self._prepare, self._label, self._id = stream, prepare, label, id
+        self._chosen = inputs
         self._next, self._iterator = 0, iter(())
+        self._held: list[Any] = []  # the items read last, before row `_next`
         self._seen: set[Any] = set()
         self._furthest = 0
 
     def read(self, rows: np.ndarray) -> Batch:
         """Return the examples at `rows`, fewer at the end of the stream."""
-        first = int(rows[0]) if len(rows) else 0
-        if first < self._next or self._next == 0:
-            self._iterator, self._next = iter(self._stream), 0
-        span = islice(self._iterator, first - self._next, int(rows[-1]) + 1 - self._next)
-        items = list(span)
-        self._next = first + len(items)
+        if len(rows) == 0:
+            return collate([], rows, None, None, None, None)
+        self._hold(int(rows[0]), int(rows[-1]) + 1)
+        first = self._next - len(self._held)
         rows = rows[rows < self._next]
-        batch = collate([items[row - first] for row in rows], rows, self._prepare, self._label,
-                        self._id)  # fmt: skip
+        batch = collate([self._held[row - first] for row in rows], rows, self._prepare,
+                        self._label, self._chosen, self._id)  # fmt: skip
         if self._next > self._furthest:
             unique_ids(batch.ids, len(batch))
             again = [value for value in batch.ids.tolist() if value in self._seen]
@@ -146,85 +165,35 @@ class StreamSource:
             self._furthest = self._next
         return batch
 
+    def _hold(self, first: int, last: int) -> None:
+        """Read on to row `last`, from the start where `first` lies behind, and keep the items."""
+        if self._next - len(self._held) <= first and last <= self._next:
+            return
+        if first < self._next or self._next == 0:
+            self._iterator, self._next = iter(self._stream), 0
+        self._held = []
+        try:
+            item: Any
+            for item in islice(self._iterator, last - self._next):
+                if self._next >= first:
+                    self._held.append(item)
+                self._next += 1
+        except Exception as error:
+            row, self._next, self._held = self._next, 0, []
+            raise StreamError(
+                f"Item {row} of the stream ({self.name}) cannot be read: "
+                f"{type(error).__name__}: {error}. A stream does not go on behind an item that "
+                "fails, so skip_bad cannot leave it out. Mend it, catch the error in the stream "
+                "and leave the item out there, or give a data set with a length."
+            ) from error
+
     def fingerprint(self) -> str:
         """Return a hash of the first 16 items; a stream cannot be hashed whole."""
         digest = hashlib.sha256(self.name.encode())
-        for item in islice(iter(self._stream), 16):
+        self._hold(0, 16)
+        for item in self._held:
             digest.update(hash_item(item).encode())
         return digest.hexdigest()[:16]
-
-
-def collate(
-    items: Sequence[Any], rows: np.ndarray, prepare: Prepare | None,
-    label: str | None, id: str | None,  # noqa: A002
-) -> Batch:  # fmt: skip
-    """Return items (x, y) or dictionaries as one batch."""
-    if not items:
-        return Batch(np.arange(0), rows, np.zeros((0, 1)), np.zeros(0, int))
-    if isinstance(items[0], Mapping):
-        columns = {key: stack([item[key] for item in items]) for key in items[0]}
-        return from_columns(columns, rows, prepare, label, id)
-    if isinstance(items[0], (tuple, list)) and len(items[0]) == 2:
-        labels = stack([item[1] for item in items])
-        return Batch(rows.copy(), rows, stack([item[0] for item in items]), labels)
-    raise InputError(
-        f"Items of the data set are of type {type(items[0]).__name__}; expected (input, label) "
-        "pairs or dictionaries."
-    )
-
-
-def from_columns(
-    columns: Mapping[str, np.ndarray], rows: np.ndarray, prepare: Prepare | None,
-    label: str | None, id: str | None,  # noqa: A002
-) -> Batch:  # fmt: skip
-    """Return columns as one batch: label and id are told by name, the rest are inputs.
-
-    `prepare` turns the columns into what the model takes (say, token ids from text); it returns
-    the inputs, or (inputs, labels).
-    """
-    label = label or next((name for name in LABEL_NAMES if name in columns), None)
-    id = id or next((name for name in ID_NAMES if name in columns), None)  # noqa: A001
-    ids = columns[id] if id else rows.copy()
-    if prepare is not None:
-        made = prepare(columns)
-        if isinstance(made, tuple) and len(made) == 2:
-            return Batch(ids, rows, *made)
-        return Batch(ids, rows, made, label_column(columns, label))
-    inputs = {key: value for key, value in columns.items() if key not in (label, id)}
-    return Batch(ids, rows, plain_inputs(inputs), label_column(columns, label))
-
-
-def label_column(columns: Mapping[str, np.ndarray], label: str | None) -> np.ndarray:
-    """Return the labels, or say which columns there are."""
-    if label is None or label not in columns:
-        raise InputError(
-            f"There is no label column{f' {label!r}' if label else ''}. There are: "
-            f"{', '.join(columns)}. Name it with label=... (--label)."
-        )
-    return columns[label]
-
-
-def plain_inputs(columns: Mapping[str, np.ndarray]) -> Any:
-    """Return what the model takes: one array, or named ones, or plain numbers side by side."""
-    text = [key for key, value in columns.items() if value.dtype.kind in "OUS"]
-    if text:
-        raise InputError(
-            f"Column '{text[0]}' holds text or lists of different lengths, which a model cannot "
-            "take. Let the factory return (model, prepare), where prepare(columns) makes the "
-            "model's inputs from the columns; or name the inputs with inputs=... (--inputs)."
-        )
-    if len(columns) == 1:
-        return next(iter(columns.values()))
-    if columns and all(value.ndim == 1 for value in columns.values()):
-        return np.stack([value.astype(np.float32) for value in columns.values()], axis=1)
-    return dict(columns)
-
-
-def host(values: Any) -> np.ndarray:
-    """Return `values` as an array on the host, without a copy where it can."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values)
 
 
 def pick(values: Any, rows: np.ndarray) -> Any:
@@ -234,90 +203,54 @@ def pick(values: Any, rows: np.ndarray) -> Any:
     return values[rows]
 
 
-def stack(values: Sequence[Any]) -> np.ndarray:
-    """Return `values` as one array; lists of different lengths stay objects."""
-    if isinstance(values[0], str):
-        return np.array(values, dtype=object)
-    arrays = [host(value) for value in values]
-    if len({array.shape for array in arrays}) == 1:
-        return np.stack(arrays)
-    ragged = np.empty(len(arrays), dtype=object)
-    ragged[:] = arrays
-    return ragged
-
-
-def unique_ids(ids: Any, n: int) -> np.ndarray:
-    """Return ids as an array of n different values, or say which are not unique."""
-    values = host(ids)
-    if values.shape != (n,):
-        raise InputError(f"There are {n} examples, but ids have the shape {values.shape}.")
-    twice = pd.Series(values).duplicated()
-    if twice.any():
-        raise not_unique(values[twice.to_numpy()][:5].tolist(), int(twice.sum()))
-    return values
-
-
-def not_unique(values: list[Any], count: int = 1) -> InputError:
-    """Return the error that names ids which occur more than once."""
-    return InputError(
-        f"Ids are not unique: {count} occur again, such as {values}. Give each example its own "
-        "id, or leave ids out to number the rows."
-    )
-
-
-def hash_array(values: np.ndarray) -> str:
-    """Return a hash of an array: of all of it, or of blocks of a large one."""
-    digest = hashlib.sha256(f"{values.shape}{values.dtype}".encode())
-    if values.dtype.kind in "OU":
-        digest.update("\x1f".join(map(str, values.tolist())).encode())
-    elif values.nbytes <= WHOLE_HASH:
-        digest.update(np.ascontiguousarray(values).tobytes())
-    else:
-        step = max(1, values.nbytes // len(values))
-        rows = max(1, 2**20 // step)
-        for first in np.linspace(0, len(values) - rows, 64).astype(int):
-            digest.update(np.ascontiguousarray(values[first : first + rows]).tobytes())
-    return digest.hexdigest()
-
-
-def hash_item(item: Any) -> str:
-    """Return a hash of one item of a data set."""
-    if isinstance(item, Mapping):
-        return "".join(f"{key}{hash_item(item[key])}" for key in sorted(item))
-    if isinstance(item, (tuple, list)):
-        return "".join(map(hash_item, item))
-    return item if isinstance(item, str) else hash_array(host(item))
-
-
 def as_source(
     data: Any, labels: Any = None, ids: Any = None, prepare: Prepare | None = None,
     label: str | None = None, inputs: Sequence[str] | None = None, id: str | None = None,  # noqa: A002
 ) -> Source:  # fmt: skip
     """Return `data` as a source; see `score` for what it may be."""
-    from scalekit.selectors.scores.files import TableSource, array_source, file_source
+    from scalekit.selectors.scores.array_files import array_source
+    from scalekit.selectors.scores.files import TableSource, file_source
 
     if hasattr(data, "read") and hasattr(data, "fingerprint"):
         found: Source = data
         return found
-    options: dict[str, Any] = {"prepare": prepare, "label": label, "id": id}
-    if isinstance(data, (str, Path)):
-        if labels is not None or str(data).endswith((".npy", ".npz")):
+    options: dict[str, Any] = {"prepare": prepare, "label": label, "inputs": inputs, "id": id}
+    if is_arrays(data, labels):
+        named = [name for name, value in options.items() if value is not None]
+        if named:
+            raise InputError(
+                f"{' and '.join(named)} cannot be applied: arrays have no columns, and go to the "
+                "model as they are. Leave this out (a factory may return the model without "
+                "prepare), or give a table."
+            )
+        if isinstance(data, (str, Path)):
             return array_source(Path(data), labels, ids)
-        return file_source(Path(data), inputs=inputs, **options)
+        inputs, labels = data if labels is None else (data, labels)
+        return ArraySource(inputs, labels, ids)
+    if ids is not None:
+        raise InputError("ids=... go with arrays. Name the column of ids with id=... (--id).")
+    if isinstance(data, (str, Path)):
+        return file_source(Path(data), **options)
     if isinstance(data, pd.DataFrame):
-        return TableSource.of_frame(data, inputs=inputs, **options)
-    if labels is not None:
-        return ArraySource(data, labels, ids)
-    if isinstance(data, tuple) and len(data) == 2:
-        return ArraySource(*data, ids)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(
-        data, (np.ndarray, Mapping)
-    ) and not hasattr(data, "detach"):  # fmt: skip
+        return TableSource.of_frame(data, **options)
+    if hasattr(data, "dataset") and hasattr(data, "batch_size"):
+        raise InputError(
+            f"Data of type {type(data).__name__} yield batches, not examples. Give the data set "
+            "itself (loader.dataset) and batch_size=..."
+        )
+    bare = isinstance(data, (np.ndarray, Mapping)) or hasattr(data, "detach")
+    if not bare and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return DatasetSource(data, **options)
-    if isinstance(data, (Iterable, Iterator)) and not isinstance(data, (np.ndarray, Mapping)) \
-            and not hasattr(data, "detach"):  # fmt: skip
+    if not bare and isinstance(data, Iterable):
         return StreamSource(data, **options)
     raise InputError(
         f"Cannot tell the labels in data of type {type(data).__name__}. Give (inputs, labels), "
         "labels=..., a data set of (input, label) items, a table, or a file."
     )
+
+
+def is_arrays(data: Any, labels: Any = None) -> bool:
+    """Whether `data` are arrays, without names of columns."""
+    if labels is not None or (isinstance(data, (str, Path)) and str(data).endswith(ARRAY_FILES)):
+        return True
+    return isinstance(data, tuple) and len(data) == 2

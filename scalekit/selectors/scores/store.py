@@ -59,7 +59,7 @@ class Store:
                 )
             store._must_match(read_manifest(store.folder))
             return store
-        if store.folder.is_dir() and any(store.folder.iterdir()):
+        if store.folder.is_dir() and any(not is_unfinished(p) for p in store.folder.iterdir()):
             raise OutputError(f"{store.folder} is not empty and holds no scores. Choose another.")
         try:
             store.folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ class Store:
         """Whether shard k is there, whole, and of this run; raises OutputError where tampered."""
         if not self.path(k).exists():
             return False
-        read_shard(self.path(k), self.fingerprint)
+        read_shard(self.path(k), self.fingerprint, k)
         return True
 
     def write(self, k: int, shard: Shard) -> Path:
@@ -111,9 +111,18 @@ class Store:
         """Complete the manifest: shards with their rows and hashes, and the examples left out."""
         listed: list[dict[str, Any]] = []
         skipped: dict[str, str] = {}
+        where: dict[Any, int] = {}
         for k in range(n_shards):
-            shard = read_shard(self.path(k), self.fingerprint)
-            rows = len(shard.columns["id"]) if shard.columns else 0
+            shard = read_shard(self.path(k), self.fingerprint, k)
+            ids = shard.columns["id"].tolist() if shard.columns else []
+            again = [name for name in ids if where.setdefault(name, k) != k]
+            if again:
+                raise OutputError(
+                    f"Ids are not unique: {len(again)} of {self.path(k)}, such as {again[:5]}, "
+                    f"are in {self.path(where[again[0]]).name} too. The shards are kept, but the "
+                    "run is not complete. Give each example its own id and score into a new folder."
+                )
+            rows = len(ids)
             listed.append(
                 {"file": self.path(k).name, "rows": rows, "sha256": hash_file(self.path(k))}
             )
@@ -133,8 +142,8 @@ def as_column(values: np.ndarray) -> Any:
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def read_shard(path: Path, fingerprint: str | None = None) -> Shard:
-    """Return a shard; raises OutputError where it is damaged, changed or of another run."""
+def read_shard(path: Path, fingerprint: str | None = None, k: int | None = None) -> Shard:
+    """Return a shard; raises OutputError where it is damaged, changed, or not shard k."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -143,29 +152,47 @@ def read_shard(path: Path, fingerprint: str | None = None) -> Shard:
     try:
         table = pq.read_table(path)
         about = json.loads(table.schema.metadata[KEY])
+        content, run, number = about["content"], about["fingerprint"], about["shard"]
+        skipped = dict(about["skipped"])
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
         raise OutputError(
             f"{path} is not a whole shard of scores ({error}). Delete it and run again with "
             "resume=True (--resume)."
         ) from error
     columns = {name: as_array(table.column(name)) for name in table.column_names}
-    if hash_columns(columns) != about["content"]:
+    if hash_columns(columns) != content:
         raise OutputError(
             f"{path} was changed after it was written: its content does not have the hash it was "
             "written with. Delete it and run again with resume=True (--resume)."
         )
-    if fingerprint is not None and about["fingerprint"] != fingerprint:
+    if fingerprint is not None and run != fingerprint:
         raise OutputError(f"{path} belongs to another run. Move it out of this folder.")
-    return Shard(columns, about["skipped"])
+    if k is not None and number != k:
+        raise OutputError(
+            f"{path} holds shard {number}, not shard {k}: it was renamed or copied. Delete it and "
+            "run again with resume=True (--resume)."
+        )
+    return Shard(columns, skipped)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether `path` is a file that a killed run was writing: it has not its final name yet."""
+    return path.name.startswith((".manifest-", ".shard-"))
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
     """Return the manifest of a folder of scores."""
     path = Path(folder) / MANIFEST
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise OutputError(f"{folder} holds no scores: cannot read {path} ({error}).") from error
+    if found.get("kind") != "scores" or not {"complete", "scores"} <= set(found):
+        raise OutputError(
+            f"{path} is not the manifest of a run of scores. Give the folder that `scalekit score` "
+            "wrote, or score into a new one."
+        )
+    return found
 
 
 def fingerprint_of(header: Mapping[str, Any]) -> str:

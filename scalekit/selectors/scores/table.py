@@ -14,7 +14,13 @@ from scalekit.errors import ColumnNotFoundError, InputError, OutputError, did_yo
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.selectors.scores.catalogue import CATALOGUE
-from scalekit.selectors.scores.store import MANIFEST, hash_file, read_manifest, read_shard
+from scalekit.selectors.scores.store import (
+    MANIFEST,
+    fingerprint_of,
+    hash_file,
+    read_manifest,
+    read_shard,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -188,8 +194,15 @@ def open_scores(folder: str | Path, columns: Sequence[str] | None = None) -> Sco
         )  # fmt: skip
     if not files:
         raise OutputError(f"{home} holds no shard yet. Run with resume=True (--resume).")
-    shards = [read_shard(path) for path in files]
-    names = list(shards[0].columns)
+    run = fingerprint_of(manifest)
+    shards = [read_shard(path, run, int(path.stem.split("-")[1])) for path in files]
+    names = next((list(shard.columns) for shard in shards if shard.columns), [])
+    if not names:
+        bad = [f"{name} ({reason[:60]})" for s in shards for name, reason in s.skipped.items()]
+        raise OutputError(
+            f"{home} holds no scores: all {len(bad)} examples were left out, such as "
+            f"{', '.join(bad[:3])}. Mend the data or the model and score into a new folder."
+        )
     for name in columns or ():
         if name not in names:
             raise ColumnNotFoundError(f"{home} has no score '{name}'. {did_you_mean(name, names)}")

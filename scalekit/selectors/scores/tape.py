@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scalekit.errors import InputError
+from scalekit.selectors.scores.projector import Projector
 from scalekit.selectors.scores.rules import rules
-from scalekit.selectors.scores.uses import Part, Projector, Use, combined_norm2, combined_sketch
+from scalekit.selectors.scores.uses import Part, Use, combined_norm2, combined_sketch
 
 if TYPE_CHECKING:
     from torch import Tensor
