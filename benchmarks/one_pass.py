@@ -86,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for case in ("transformer", "ResNet-18 BN"):
+    for case in ("transformer", "ResNet-18 GN", "ResNet-18 BN"):
         rows += passes(case, options)
     rows += bytes_to_el2n(options)
     print(f"{options.device}, {options.dtype}; ratios to one forward+backward (F+B)")
