@@ -8,10 +8,10 @@ import numpy as np
 
 from scalekit.fitters.batch import Members, fit_members
 from scalekit.fitters.laws import Law
+from scalekit.fitters.local_objective import local_models
 from scalekit.fitters.model import Scales
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.sharing import share, shrunk_noise
-from scalekit.fitters.solver import local_models
 
 UNKNOWN = 0.5  # deviation of log loss above which a parameter doubt says no more than "unknown"
 

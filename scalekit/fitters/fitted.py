@@ -21,7 +21,7 @@ from scalekit.fitters.prediction import (
     describe_predictions,
     predict,
 )
-from scalekit.fitters.solver import Problem
+from scalekit.fitters.problem import Problem
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.units import format_quantity

@@ -14,8 +14,8 @@ from scalekit.fitters.fitting import fit
 from scalekit.fitters.laws import Law
 from scalekit.fitters.model import to_internal
 from scalekit.fitters.paired import System
+from scalekit.fitters.problem import Problem, Solution
 from scalekit.fitters.selection import selected_weights
-from scalekit.fitters.solver import Problem, Solution
 
 
 def fit_systems(
