@@ -18,6 +18,7 @@ import numpy as np
 
 from scalekit.errors import FormulaError, did_you_mean
 from scalekit.fitters import expressions as ex
+from scalekit.fitters.derivatives import derivative
 from scalekit.fitters.expressions import Expr
 from scalekit.fitters.formula import linear_names, parse, to_latex
 from scalekit.fitters.model import ExplicitModel, ImplicitModel, Model, Parameter, to_internal
@@ -99,7 +100,7 @@ class Law:
     def irreducible(self) -> str | None:
         """The name of the constant term, if the law has one."""
         for name in () if self.between else linear_names(self.expr, self.names):
-            if not ex.names_in(ex.derivative(self.expr, name)):
+            if not ex.names_in(derivative(self.expr, name)):
                 return name
         return self.between[0] if self.between else None
 
@@ -159,7 +160,7 @@ def _infer(expr: Expr, names: Iterable[str], scales: tuple[str, ...]) -> dict[st
             found[name] = Parameter(name, start=(-0.3, 1.1), log=True, scale=locations[name])
         elif name not in linear:
             found[name] = Parameter(name, lower=-10.0, upper=10.0, start=(0.05, 1.5))
-        elif ex.names_in(ex.derivative(expr, name)) & set(scales):
+        elif ex.names_in(derivative(expr, name)) & set(scales):
             found[name] = Parameter(name, log=True)
         else:
             found[name] = Parameter(name)
