@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalekit.fitters.fitted import robust_deviation
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.problem import Problem, Solution
 from scalekit.fitters.solver import solve

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalekit.fitters.batch import Members, fit_members
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.local_objective import local_models
 from scalekit.fitters.model import Scales
 from scalekit.fitters.objectives import Objective

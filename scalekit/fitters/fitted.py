@@ -12,7 +12,7 @@ import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
 from scalekit.fitters.intervals import percentile_interval, small_sample_factor, student_factor
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.model import Parameter, to_natural
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.prediction import (

@@ -9,7 +9,7 @@ import numpy as np
 from scalekit.errors import FitError
 from scalekit.fitters.fitted import Search, robust_deviation
 from scalekit.fitters.intervals import SAME
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.local_objective import local_model
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.preparing import Data

@@ -11,7 +11,7 @@ import pandas as pd
 from scalekit.errors import FitError
 from scalekit.fitters.fitted import Fit
 from scalekit.fitters.fitting import fit
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.model import to_internal
 from scalekit.fitters.paired import System
 from scalekit.fitters.problem import Problem, Solution

@@ -10,7 +10,7 @@ import numpy as np
 from scalekit.errors import FormulaError
 from scalekit.fitters import expressions as ex
 from scalekit.fitters.derivatives import derivative
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.model import Parameter
 from scalekit.fitters.tape import Tape
 from scalekit.selectors.mixtures.terms import Point, Prior, Scales
