@@ -29,7 +29,7 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scalekit.fitters.frontier import Frontier
+    from scalekit.fitters.frontier_result import Frontier
     from scalekit.fitters.profiles import Profile
 
 
