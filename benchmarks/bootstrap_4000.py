@@ -84,7 +84,8 @@ def scalekit_refit(points: Points) -> Refit:
     from scalekit.fitters import Objective, as_law
     from scalekit.fitters.intervals import refit
     from scalekit.fitters.model import to_natural
-    from scalekit.fitters.solver import Problem, Solution, solve
+    from scalekit.fitters.problem import Problem, Solution
+    from scalekit.fitters.solver import solve
     from scalekit.fitters.starts import propose_starts
 
     law, runs = as_law("chinchilla"), points.frame()

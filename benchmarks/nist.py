@@ -57,7 +57,8 @@ def fit_with_scalekit(problem: NistSet, start: dict[str, float]) -> Array:
     """Return the best parameters that scalekit's solver finds around one published start."""
     from scalekit.fitters import Law, Objective, Parameter
     from scalekit.fitters.model import to_natural
-    from scalekit.fitters.solver import Problem, solve
+    from scalekit.fitters.problem import Problem
+    from scalekit.fitters.solver import solve
     from scalekit.fitters.starts import centred_on, propose_starts
 
     unbounded = [Parameter(name, lower=-np.inf) for name in problem.certified]

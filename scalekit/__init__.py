@@ -45,7 +45,7 @@ _PUBLIC = {
     # selectors
     "distance": "scalekit.selectors.transport",
     "mixture_transport": "scalekit.selectors.transport",
-    "project": "scalekit.selectors.mixtures.projection",
+    "project": "scalekit.selectors.mixtures.projecting.fitting",
     "fit_mixture": "scalekit.selectors.mixtures",
     "mixing_laws": "scalekit.selectors.mixtures",
     "cooldown": "scalekit.selectors.mixtures",

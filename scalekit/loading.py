@@ -34,7 +34,7 @@ KINDS = {
     "comparison": ("scalekit.fitters.comparison", "Comparison"),
     "crossover": ("scalekit.fitters.crossover", "Crossover"),
     "verdicts": ("scalekit.fitters.verdicts", "Verdicts"),
-    "frontier": ("scalekit.fitters.frontier", "Frontier"),
+    "frontier": ("scalekit.fitters.frontier_result", "Frontier"),
     "isoflop": ("scalekit.fitters.isoflop_result", "Isoflops"),
     "envelope": ("scalekit.fitters.envelopes", "Envelope"),
     "plan": ("scalekit.fitters.plan", "Plan"),

@@ -10,7 +10,7 @@ import pytest
 from scalekit.fitters import Fit, Law, Parameter, fit
 from scalekit.fitters.diagnostics import diagnose
 from scalekit.fitters.laws import CATALOGUE
-from scalekit.fitters.solver import Solution
+from scalekit.fitters.problem import Solution
 from tests.reference.law_examples import EXAMPLES, PARAMS_TOKENS
 
 X = np.geomspace(1e3, 1e7, 24)

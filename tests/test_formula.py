@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalekit.errors import FormulaError
-from scalekit.fitters import expressions as ex
+from scalekit.fitters.derivatives import derivative
 from scalekit.fitters.formula import FUNCTIONS, linear_names, parse, to_latex
 from scalekit.fitters.tape import Tape
 
@@ -51,7 +51,7 @@ def test_a_formula_has_the_value_that_python_gives_it(text: str) -> None:
 @pytest.mark.parametrize("text", FORMULAS)
 @pytest.mark.parametrize("name", sorted(VALUES))
 def test_derivatives_are_the_limits_of_differences(text: str, name: str) -> None:
-    exact = Tape([ex.derivative(parse(text), name)])(VALUES)[0]
+    exact = Tape([derivative(parse(text), name)])(VALUES)[0]
     h = 1e-5
     up, down = (evaluate(text, VALUES | {name: VALUES[name] + sign * h}) for sign in (1, -1))
     assert exact == pytest.approx((up - down) / (2 * h), rel=1e-7, abs=1e-9)
@@ -126,7 +126,7 @@ def test_the_linear_parameters_are_found() -> None:
 def test_law_and_derivatives_share_their_parts() -> None:
     """Each power of a scale is one exponential, however often it occurs."""
     law = parse("E + A / params**alpha + B / tokens**beta")
-    outputs = [law, *[ex.derivative(law, name) for name in ("A", "alpha", "B", "beta")]]
+    outputs = [law, *[derivative(law, name) for name in ("A", "alpha", "B", "beta")]]
     tape = Tape(outputs)
     assert sum(function is np.exp for function, _ in tape._steps) == 2
 

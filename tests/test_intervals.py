@@ -18,8 +18,9 @@ from scalekit.fitters.intervals import (
     student_factor,
 )
 from scalekit.fitters.laws import CATALOGUE
+from scalekit.fitters.local_objective import local_model
 from scalekit.fitters.model import to_internal
-from scalekit.fitters.solver import Problem, local_model
+from scalekit.fitters.problem import Problem
 from tests.reference.law_examples import EXAMPLES, PARAMS_TOKENS
 from tests.reference.nist_strd import SETS
 

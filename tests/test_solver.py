@@ -8,10 +8,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from scalekit.fitters import Law, Objective, Parameter, solver
+from scalekit.fitters import Law, Objective, Parameter
 from scalekit.fitters.laws import CATALOGUE
+from scalekit.fitters.local_objective import cross_evaluate, evaluate, local_model
 from scalekit.fitters.model import to_natural
-from scalekit.fitters.solver import Problem, cross_evaluate, evaluate, local_model, solve
+from scalekit.fitters.problem import Problem
+from scalekit.fitters.solver import solve
 from scalekit.fitters.starts import centred_on, propose_starts
 from tests.reference.law_examples import EXAMPLES, PARAMS_TOKENS
 from tests.reference.nist_strd import SETS, NistSet
@@ -112,7 +114,7 @@ def test_the_size_of_the_blocks_does_not_change_the_answer(
     problem, weights = noisy_problem(), resample_weights(6)
     starts = propose_starts(problem, ONES, 6)
     whole = solve(problem, starts, weights)
-    monkeypatch.setattr(solver, "BLOCK", size)
+    monkeypatch.setattr("scalekit.fitters.problem.BLOCK", size)
     found = solve(problem, starts, weights)
     np.testing.assert_allclose(found.value, whole.value, rtol=1e-11)
     np.testing.assert_allclose(found.theta, whole.theta, rtol=1e-6)

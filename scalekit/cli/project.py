@@ -38,7 +38,7 @@ def project(
 ) -> None:
     """Project a metric to any mixture and size; with --samples, choose the mixture."""
     from scalekit.cli.common import parse_scales
-    from scalekit.selectors.mixtures.projection import project as fit_projection
+    from scalekit.selectors.mixtures.projecting.fitting import project as fit_projection
     from scalekit.selectors.transport.samples import read_features
     from scalekit.units import parse_quantity
 

@@ -7,7 +7,7 @@ from typing import Any
 
 _PUBLIC = {
     "Fit": "fitted",
-    "Law": "laws",
+    "Law": "law",
     "Objective": "objectives",
     "Parameter": "model",
     "as_law": "laws",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalekit.errors import InputError
-from scalekit.fitters.laws import CATALOGUE, Law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import CATALOGUE
 from scalekit.fitters.model import to_natural
 
 POINTS = 129  # sizes tried between the smallest and the largest possible

@@ -14,7 +14,7 @@ from scalekit.errors import InputError, ScalekitError
 from scalekit.fitters.envelopes import Envelope, envelope
 from scalekit.fitters.fitting import fit
 from scalekit.fitters.isoflops import isoflop
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalekit.fitters.fitted import robust_deviation
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.objectives import Objective
-from scalekit.fitters.solver import Problem, Solution, solve
+from scalekit.fitters.problem import Problem, Solution
+from scalekit.fitters.solver import solve
 from scalekit.fitters.starts import propose_starts
 
 STARTS = 6

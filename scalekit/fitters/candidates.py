@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalekit.fitters.batch import Members, fit_members
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
+from scalekit.fitters.local_objective import local_models
 from scalekit.fitters.model import Scales
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.sharing import share, shrunk_noise
-from scalekit.fitters.solver import local_models
 
 UNKNOWN = 0.5  # deviation of log loss above which a parameter doubt says no more than "unknown"
 

@@ -21,7 +21,7 @@ from scalekit.fitters.criteria import information_criteria
 from scalekit.fitters.fitted import check_level
 from scalekit.fitters.forecast_words import describe_scores, horizon_notes, rival_notes
 from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.model import to_natural
 from scalekit.fitters.prediction import Prediction, asked_scales, describe_predictions
 from scalekit.fitters.study import Rows, choose_along, make_study, size_of

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.fitters.candidates import Candidate, Fitted
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.model import Parameter
 from scalekit.fitters.predictive import Calibration, calibrate, components
 from scalekit.fitters.rolling import Forecasts, fit_all, forecast, roll, set_origins

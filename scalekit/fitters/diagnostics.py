@@ -11,7 +11,8 @@ import pandas as pd
 
 from scalekit.fitters.model import to_natural
 from scalekit.fitters.objectives import Objective
-from scalekit.fitters.solver import Solution, solve
+from scalekit.fitters.problem import Solution
+from scalekit.fitters.solver import solve
 from scalekit.notes import Note
 
 if TYPE_CHECKING:

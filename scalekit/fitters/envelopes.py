@@ -13,7 +13,8 @@ from scalekit.errors import FitError, InputError
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES, fit
 from scalekit.fitters.isoflops import FEWEST_BUDGETS
-from scalekit.fitters.solver import Problem, solve
+from scalekit.fitters.problem import Problem
+from scalekit.fitters.solver import solve
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
+from scalekit.fitters.fit_store import arrays_of, fields_of, payload_of
 from scalekit.fitters.intervals import percentile_interval, small_sample_factor, student_factor
-from scalekit.fitters.laws import Law
-from scalekit.fitters.model import Parameter, to_natural
+from scalekit.fitters.law import Law
+from scalekit.fitters.model import to_natural
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.prediction import (
     Prediction,
@@ -21,7 +22,7 @@ from scalekit.fitters.prediction import (
     describe_predictions,
     predict,
 )
-from scalekit.fitters.solver import Problem
+from scalekit.fitters.problem import Problem
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.units import format_quantity
@@ -29,7 +30,7 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scalekit.fitters.frontier import Frontier
+    from scalekit.fitters.frontier_result import Frontier
     from scalekit.fitters.profiles import Profile
 
 
@@ -226,72 +227,16 @@ class Fit(Result):
 
     def payload(self) -> dict[str, Any]:
         """Return the fit as plain values."""
-        table = self.to_frame().set_index("parameter")[["estimate", "ci_lower", "ci_upper"]]
-        return {
-            "law": self.law.name,
-            "formula": self.law.formula,
-            "source": self.law.source,
-            "scales": list(self.law.scales),
-            "parameters": [vars(parameter) for parameter in self.law.parameters],
-            "between": self.law.between,
-            "params": table.to_dict("index"),
-            "objective": {**vars(self.objective), "value": self.objective_value},
-            "confidence_level": self.confidence_level,
-            "interval_method": self.interval_method,
-            "noise": self.noise,
-            "n_rows": len(self.loss),
-            "rows_left_out": dict(self.provenance.rows_left_out),
-            "search": vars(self.search),
-            "sensitivity": self.sensitivity.to_dict("records"),
-            "predictions": [] if self.asked is None else self.asked.to_dict("records"),
-        }
+        return payload_of(self)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return draws and data, which `save` keeps beside the JSON."""
-        return {
-            "theta": self.theta,
-            "draws": self.draws,
-            "loss": self.loss,
-            "weights": self.weights,
-            "clusters": self.clusters,
-            **{f"scale_{name}": scale for name, scale in self.scales.items()},
-        }
+        return arrays_of(self)
 
     @classmethod
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fit:
         """Return the fit that `save` wrote."""
-        parameters = [
-            Parameter(**{**entry, "start": tuple(entry["start"])} | _unbounded(entry))
-            for entry in values["parameters"]
-        ]
-        between = values["between"]
-        law = Law(
-            values["law"],
-            values["formula"],
-            values["source"],
-            scales=tuple(values["scales"]),
-            parameters=tuple(parameters),
-            between=tuple(between) if between else None,
-        )
-        objective = {k: v for k, v in values["objective"].items() if k != "value"}
-        return cls(
-            law=law,
-            theta=arrays["theta"],
-            objective=Objective(**objective),
-            objective_value=values["objective"]["value"],
-            scales={name: arrays[f"scale_{name}"] for name in law.scales},
-            loss=arrays["loss"],
-            weights=arrays["weights"],
-            clusters=arrays["clusters"],
-            draws=arrays["draws"],
-            interval_method=values["interval_method"],
-            confidence_level=values["confidence_level"],
-            search=Search(**values["search"]),
-            sensitivity=pd.DataFrame(values["sensitivity"]),
-            notes=tuple(Note(**note) for note in values["notes"]),
-            provenance=Provenance.from_dict(values["provenance"]),
-            asked=pd.DataFrame(values["predictions"]) if values["predictions"] else None,
-        )
+        return cls(search=Search(**values["search"]), **fields_of(values, arrays))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the runs, the fitted curve with both intervals, and the asked predictions."""
@@ -317,12 +262,6 @@ def check_level(confidence_level: float) -> float:
             f"confidence_level must lie between 0 and 1, such as 0.95; got {confidence_level}."
         )
     return float(confidence_level)
-
-
-def _unbounded(entry: Mapping[str, Any]) -> dict[str, float]:
-    """Return the bounds of a saved parameter; JSON has null for an infinite one."""
-    lower = -np.inf if entry["lower"] is None else entry["lower"]
-    return {"lower": lower, "upper": np.inf if entry["upper"] is None else entry["upper"]}
 
 
 def _parameter_table(table: pd.DataFrame, confidence_level: float) -> str:

@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.fitters.diagnostics import diagnose, sensitivity_table
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.intervals import choose_method, draw_parameters
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.preparing import (
     Data,

@@ -10,7 +10,8 @@ import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.fitters.candidates import Candidate
-from scalekit.fitters.laws import Law, as_law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import as_law
 from scalekit.fitters.model import Parameter
 from scalekit.tables import RunTable
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from scalekit.errors import FormulaError, did_you_mean
 from scalekit.fitters import expressions as ex
+from scalekit.fitters.derivatives import derivative
 from scalekit.fitters.expressions import Expr
 
 FUNCTIONS = {
@@ -126,7 +127,7 @@ def linear_names(expr: Expr, candidates: Sequence[str]) -> tuple[str, ...]:
     """
     chosen: list[str] = []
     for name in candidates:
-        slope = ex.derivative(expr, name)
+        slope = derivative(expr, name)
         if slope != ex.ZERO and not ex.names_in(slope) & {name, *chosen}:
             chosen.append(name)
     return tuple(chosen)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.fitters.envelopes import Envelope
-    from scalekit.fitters.frontier import Frontier
+    from scalekit.fitters.frontier_result import Frontier
     from scalekit.fitters.isoflop_result import Isoflops
     from scalekit.fitters.plan import Plan
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scalekit.fitters.combined import furthest_origins
 from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.rolling import roll, to_frame
 from scalekit.fitters.stacking import block_scores
 from scalekit.fitters.study import choose_along, make_study

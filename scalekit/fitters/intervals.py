@@ -13,7 +13,9 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from scalekit.errors import InputError, did_you_mean
-from scalekit.fitters.solver import Problem, Solution, cross_evaluate, local_model, solve
+from scalekit.fitters.local_objective import cross_evaluate, local_model
+from scalekit.fitters.problem import Problem, Solution
+from scalekit.fitters.solver import solve
 
 METHODS = ("auto", "pairs", "cluster", "wild", "delta", "none")
 FEW_CONFIGURATIONS = 20  # below, resampling whole rows loses too many of them: wild bootstrap

@@ -20,7 +20,8 @@ from scalekit.fitters.combined import (
 )
 from scalekit.fitters.fitted import check_level
 from scalekit.fitters.forecast_words import describe_scores, short_curve_notes
-from scalekit.fitters.laws import Law, as_law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import as_law
 from scalekit.fitters.prediction import Prediction
 from scalekit.fitters.study import Rows, choose_along, make_study, size_of
 from scalekit.notes import Note

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from scalekit.fitters import expressions as ex
+from scalekit.fitters.derivatives import derivative
 from scalekit.fitters.expressions import Expr
 from scalekit.fitters.formula import linear_names
 from scalekit.fitters.tape import Tape
@@ -80,9 +81,9 @@ class ExplicitModel:
         self.linear = linear_names(expr, names)
         logs = {p.name: ex.call("exp", ex.symbol(p.name)) for p in self.parameters if p.log}
         inner = ex.substitute(expr, logs)
-        first = [ex.derivative(inner, name) for name in names]
+        first = [derivative(inner, name) for name in names]
         second = {
-            (i, j): ex.derivative(first[i], names[j])
+            (i, j): derivative(first[i], names[j])
             for i in range(len(names))
             for j in range(i, len(names))
         }
@@ -90,7 +91,7 @@ class ExplicitModel:
         self._value = Tape([inner])
         self._all = Tape([inner, *first, *[second[pair] for pair in self._pairs]])
         rest = ex.substitute(expr, dict.fromkeys(self.linear, ex.ZERO))
-        self._columns = Tape([rest, *[ex.derivative(expr, name) for name in self.linear]])
+        self._columns = Tape([rest, *[derivative(expr, name) for name in self.linear]])
 
     def value(self, theta: np.ndarray, scales: Scales) -> np.ndarray:
         """Return the predictions, of shape (batch, rows)."""
@@ -129,10 +130,10 @@ class ImplicitModel:
         names = ["loss", *[parameter.name for parameter in self.parameters]]
         logs = {p.name: ex.call("exp", ex.symbol(p.name)) for p in self.parameters if p.log}
         inner = ex.substitute(equation, logs)
-        first = [ex.derivative(inner, name) for name in names]
+        first = [derivative(inner, name) for name in names]
         count = len(names)
         self._index = [(i, j) for i in range(count) for j in range(i, count)]
-        second = [ex.derivative(first[i], names[j]) for i, j in self._index]
+        second = [derivative(first[i], names[j]) for i, j in self._index]
         self._equation = Tape([inner, first[0]])
         # a parameter that only shifts the equation: its start follows from those of the others
         self._shifts = [k for k in range(count - 1) if first[k + 1] == ex.const(-1)]

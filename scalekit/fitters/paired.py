@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalekit.fitters.intervals import FEW_CONFIGURATIONS, refit, small_sample_factor
+from scalekit.fitters.problem import Problem, Solution
 from scalekit.fitters.selection import selected_weights
-from scalekit.fitters.solver import Problem, Solution, solve
+from scalekit.fitters.solver import solve
 
 WEBB = np.sqrt([0.5, 1.0, 1.5])
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.fitters.fitted import Fit
-    from scalekit.fitters.laws import Law
+    from scalekit.fitters.law import Law
 
 FAR = 1.0  # decades beyond the data: a note says so
 TOO_FAR = 3.0  # decades beyond the data: the note is an error

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import FitError, InputError, did_you_mean
-from scalekit.fitters.laws import Law, as_law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import as_law
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.starts import centred_on
 from scalekit.moderation import SEED_DF, noise_precision

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
-from scalekit.fitters.laws import CATALOGUE, Law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import CATALOGUE
 from scalekit.fitters.prediction import Prediction, asked_scales
 from scalekit.notes import Note
 from scalekit.results import Provenance

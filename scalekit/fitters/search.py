@@ -9,10 +9,12 @@ import numpy as np
 from scalekit.errors import FitError
 from scalekit.fitters.fitted import Search, robust_deviation
 from scalekit.fitters.intervals import SAME
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
+from scalekit.fitters.local_objective import local_model
 from scalekit.fitters.objectives import Objective
 from scalekit.fitters.preparing import Data
-from scalekit.fitters.solver import Problem, Solution, local_model, solve
+from scalekit.fitters.problem import Problem, Solution
+from scalekit.fitters.solver import solve
 from scalekit.fitters.starts import MOST_ROWS, propose_starts
 
 SMALLEST_AUTO_DELTA = 1e-4  # of log loss; noise-free data would make it 0

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalekit.fitters.batch import Members, fit_members
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
+from scalekit.fitters.local_objective import local_models
 from scalekit.fitters.objectives import Objective
-from scalekit.fitters.solver import Prior, Problem, local_models, solve
+from scalekit.fitters.problem import Prior, Problem
+from scalekit.fitters.solver import solve
 
 ROUNDS = 8
 RESTARTS = 3  # every so many rounds the solver also starts from the prior's centre

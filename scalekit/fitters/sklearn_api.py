@@ -13,7 +13,8 @@ import pandas as pd
 
 from scalekit.errors import InputError, require
 from scalekit.fitters.fitting import fit
-from scalekit.fitters.laws import Law, as_law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import as_law
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator, RegressorMixin

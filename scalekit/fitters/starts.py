@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from scalekit.fitters.local_objective import evaluate
 from scalekit.fitters.model import ImplicitModel, Parameter, to_internal, to_natural
-from scalekit.fitters.solver import Problem, evaluate
+from scalekit.fitters.problem import Problem
 
 GRID = {0: 1, 1: 96, 2: 576}  # points by number of nonlinear parameters
 LARGEST_GRID = 4096

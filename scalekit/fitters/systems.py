@@ -11,11 +11,11 @@ import pandas as pd
 from scalekit.errors import FitError
 from scalekit.fitters.fitted import Fit
 from scalekit.fitters.fitting import fit
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.fitters.model import to_internal
 from scalekit.fitters.paired import System
+from scalekit.fitters.problem import Problem, Solution
 from scalekit.fitters.selection import selected_weights
-from scalekit.fitters.solver import Problem, Solution
 
 
 def fit_systems(

@@ -9,7 +9,8 @@ import numpy as np
 
 from scalekit.errors import FormulaError
 from scalekit.fitters import expressions as ex
-from scalekit.fitters.laws import Law
+from scalekit.fitters.derivatives import derivative
+from scalekit.fitters.law import Law
 from scalekit.fitters.model import Parameter
 from scalekit.fitters.tape import Tape
 from scalekit.selectors.mixtures.terms import Point, Prior, Scales
@@ -37,8 +38,8 @@ class Formula:
         self.priors: tuple[Prior, ...] = tuple(map(_prior, self.parameters))
         logs = {p.name: ex.call("exp", ex.symbol(p.name)) for p in self.parameters if p.log}
         inner = ex.substitute(self._law.expr, logs)
-        first = [ex.derivative(inner, name) for name in sources]
-        second = [ex.derivative(slope, name) for slope in first for name in sources]
+        first = [derivative(inner, name) for name in sources]
+        second = [derivative(slope, name) for slope in first for name in sources]
         self._in_shares = Tape([inner, *first, *second])
 
     def rows(

@@ -1,4 +1,4 @@
-"""From pilot runs on mixtures of disclosed samples to what a large mixture will reach."""
+"""What any mixture of disclosed samples is projected to reach: predictions, choices, ranks."""
 
 from __future__ import annotations
 
@@ -11,29 +11,18 @@ import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, hash_frame, with_notes
-from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.mixtures.projecting.distances import FAMILIES, distance_tables
-from scalekit.selectors.mixtures.projecting.drawing import EXPONENT_DRIFT, error_draws, point_errors
-from scalekit.selectors.mixtures.projecting.members import (
-    Member,
-    fit_member,
-    fit_published,
-    weigh,
-)
-from scalekit.selectors.mixtures.projecting.pilots import Pilots, read_pilots
-from scalekit.selectors.mixtures.projecting.published import FORMS, noise_amplification
+from scalekit.results import Provenance, Result, with_notes
+from scalekit.selectors.mixtures.projecting.distances import FAMILIES
+from scalekit.selectors.mixtures.projecting.drawing import error_draws, point_errors
+from scalekit.selectors.mixtures.projecting.members import Member
+from scalekit.selectors.mixtures.projecting.pilots import Pilots
 from scalekit.selectors.mixtures.projecting.storing import from_stored, stored_arrays, stored_values
 from scalekit.selectors.simplex import MixtureLike, as_mixtures, describe_mixture
-from scalekit.selectors.transport.samples import as_sample, check_same_features
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.selectors.mixtures.projecting.choice import ProjectedMixture
-
-DISTANCE_DRAWS = 20  # bootstrap draws of the disclosed samples
-SPREAD_WANTED = 3.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -227,117 +216,3 @@ class Projection(Result):
         from scalekit.selectors.plots import draw_sizes
 
         return draw_sizes(self, mixture, samples, ax)
-
-
-def project(
-    sources: Mapping[str, Any],
-    validation: Any,
-    pilots: pd.DataFrame,
-    *,
-    metric: str | None = None,
-    samples: str = "samples",
-    higher_is_better: bool | None = None,
-    form: str = "surface",
-    distances: Sequence[str] | None = None,
-    confidence_level: float = 0.95,
-    draws: int = 1000,
-    rng: RandomState = 0,
-) -> Projection:
-    """Project a metric to any mixture and size, from pilot runs and disclosed samples.
-
-    `sources` maps names to disclosed samples (arrays (n, d), pairs (features, labels), feature
-    files); `validation` is a sample of the target; `pilots` has one row a run: the share of each
-    source, the column `samples`, and the metric (accuracy, or a loss). `distances` restricts the
-    families ("labels_tv", "otdd", "w2", "sliced"); all that apply are weighed by how well they
-    predict held-out mixtures, beside a surface without distance.
-
-    `form` "surface" is our default (see `surface`): error, not accuracy; few terms; an exponent
-    shared across mixtures. "projektor" and "projektor_notebook" are the published stages
-    (arXiv 2307.02460), with least-squares intervals. Raises InputError on bad input.
-
-    >>> rng = np.random.default_rng(0)
-    >>> near, far = rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 2
-    >>> share = np.repeat([0.0, 0.25, 0.5, 0.75, 1.0], 2)
-    >>> size = np.tile([100, 400], 5)
-    >>> runs = pd.DataFrame({"near": share, "far": 1 - share, "samples": size})
-    >>> runs["loss"] = (2 - share) * size**-0.3
-    >>> plan = project({"near": near, "far": far}, rng.normal(size=(50, 2)), runs)
-    >>> bool(plan.choose(samples=1600).mixture["near"] > 0.9)
-    True
-    """
-    if form not in ("surface", *FORMS):
-        raise InputError(f"Unknown form '{form}'. {did_you_mean(form, ('surface', *FORMS))}")
-    if not 0 < confidence_level < 1:
-        raise InputError(f"confidence_level must lie between 0 and 1; got {confidence_level}.")
-    disclosed = {str(name): as_sample(value, str(name)) for name, value in sources.items()}
-    if len(disclosed) < 2:
-        raise InputError(f"A mixture needs at least two sources; got {len(disclosed)}.")
-    target = as_sample(validation, "validation")
-    for sample in disclosed.values():
-        check_same_features(sample, target)
-    runs = read_pilots(pilots, list(disclosed), metric, samples, higher_is_better)
-    generator = as_generator(rng)
-    if form != "surface" and distances is None:
-        distances = ["otdd" if target.labels is not None else "w2"]
-    tables, notes = distance_tables(
-        distances, disclosed, target, runs.mixtures, DISTANCE_DRAWS, generator
-    )
-    if form == "surface":
-        members = [fit_member("none", None, runs, draws, generator)]
-        members += [fit_member(table.name, table, runs, draws, generator) for table in tables]
-        members = weigh(members, runs)
-    else:
-        members = [fit_published(form, tables[0], runs, draws, generator)]
-    disclosed_sizes = ", ".join(f"{name} {len(sample):,}" for name, sample in disclosed.items())
-    return Projection(
-        runs, tuple(members), form, confidence_level,
-        (*runs.notes, *notes, *_notes(runs, members, form, disclosed_sizes)),
-        Provenance("pilots", hash_frame(pilots), len(pilots), seed=seed_of(rng)),
-    )  # fmt: skip
-
-
-def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str) -> list[Note]:
-    low, high = pilots.sizes[0], pilots.sizes[-1]
-    notes = []
-    if low == high:
-        message = "All pilots have one size: mixtures can be compared there, not projected further."
-        notes.append(Note("one-size", "warning", message))
-    else:
-        factor = noise_amplification(10 * high, low, high)
-        text = (
-            f"A line in log N through {low:g} and {high:g} samples multiplies the noise of one "
-            f"pilot mixture by {factor:.1f} at {10 * high:g}"
-        )
-        if high / low < SPREAD_WANTED:
-            text += (
-                f"; the sizes differ by a factor of {high / low:.2g} only. Run pilots at "
-                f"{SPREAD_WANTED * low:g} samples or more."
-            )
-            notes.append(Note("sizes-too-close", "warning", text))
-        else:
-            notes.append(Note("noise-amplification", "info", text + "."))
-    if form == "surface":
-        message = (
-            "Intervals: posterior of a Gaussian surface, variances averaged by marginal "
-            f"likelihood, over {DISTANCE_DRAWS} bootstrap draws of the disclosed samples "
-            f"({disclosed} points) and of the validation set."
-        )
-        notes.append(Note("interval", "info", message))
-        if low < high:
-            message = (
-                "The error falls as a power of samples, with no floor. Intervals beyond the "
-                f"pilots let the exponent drift by {EXPONENT_DRIFT:.0%} of itself (sd) per "
-                "e-fold of samples; a floor nearby is not covered."
-            )
-            notes.append(Note("no-floor", "info", message))
-    else:
-        message = "The published model projects accuracy by a line in log N and overfits few runs."
-        notes.append(Note("published-form", "info", message))
-    useless = [m.name for m in members if m.table is not None and not m.alone_r2 > 0]
-    if useless:
-        message = (
-            f"Alone, {', '.join(useless)} does not predict held-out mixtures (R^2 not positive): "
-            "do not rank mixtures by it."
-        )
-        notes.append(Note("distance-alone-useless", "warning", message))
-    return notes

@@ -10,7 +10,8 @@ import numpy as np
 
 from scalekit.errors import FitError
 from scalekit.fitters.objectives import Objective
-from scalekit.fitters.solver import Problem, solve
+from scalekit.fitters.problem import Problem
+from scalekit.fitters.solver import solve
 from scalekit.selectors.mixtures.pilots import Pilots
 from scalekit.selectors.mixtures.sums import PRIOR_ROW, TermSum
 from scalekit.selectors.mixtures.terms import Point
