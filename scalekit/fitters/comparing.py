@@ -23,7 +23,8 @@ from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.drift import forecast_larger, measure_drift
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES
-from scalekit.fitters.laws import Law, as_law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import as_law
 from scalekit.fitters.paired import System, choose_resampling, joint_draws
 from scalekit.fitters.selection import check_selection
 from scalekit.fitters.systems import fit_systems

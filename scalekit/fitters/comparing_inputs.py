@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
-from scalekit.fitters.laws import Law, as_law
+from scalekit.fitters.law import Law
+from scalekit.fitters.laws import as_law
 from scalekit.fitters.selection import guess_selection
 from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame

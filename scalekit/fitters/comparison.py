@@ -23,7 +23,7 @@ from scalekit.fitters.crossover import Crossover
 from scalekit.fitters.curve import Curve
 from scalekit.fitters.find_crossing import find_crossover
 from scalekit.fitters.fitted import Fit
-from scalekit.fitters.laws import Law
+from scalekit.fitters.law import Law
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result
 
