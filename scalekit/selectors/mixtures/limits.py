@@ -149,6 +149,8 @@ def check_available(available: Mapping[str, float], what: str = "available") -> 
     for name, count in available.items():
         if not (np.isfinite(count) and count >= 0):
             raise InputError(f"{what}: the count of '{name}' is {count:g}; give zero or more.")
+    if not sum(available.values()) > 0:
+        raise InputError(f"{what}: every count is 0. Give the tokens that each source has.")
 
 
 def _check_bounds(

@@ -66,9 +66,9 @@ class MixtureFit(Result):
 
         `mixtures` has a column (or a value) for every source, by name. `ci_*` bounds the law's
         curve (draws), `obs_*` the loss of one new run (quantile of held-out residuals, scaled by
-        the predicted loss: right for mixtures like the pilots). Where the curve is more than twice as uncertain as at any pilot,
-        `extrapolation` is True: go by `ci_*` there. The last rows are the weighted mean of the
-        targets.
+        the predicted loss: right for mixtures like the pilots). Where the curve is more than twice
+        as uncertain as at any pilot, `extrapolation` is True: go by `ci_*` there. The last rows
+        are the weighted mean of the targets.
         Raises ColumnNotFoundError for an unknown or missing source, InputError for shares that do
         not sum to one.
         """

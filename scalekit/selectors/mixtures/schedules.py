@@ -10,7 +10,7 @@ import numpy as np
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance
-from scalekit.selectors.mixtures.pilots import Table, as_table, by_name
+from scalekit.selectors.mixtures.pilots import TOLERANCE, Table, as_table, by_name
 from scalekit.selectors.mixtures.schedule import Phase, Schedule
 from scalekit.units import format_quantity, parse_quantity
 
@@ -173,8 +173,11 @@ def cooldown(
     base = np.array(list(known.values()))
     if mixture is not None:
         base = by_name(mixture, list(known), "mixture")
-        if (base < 0).any() or not base.sum() > 0:
-            raise InputError("mixture: shares must be zero or more, and not all zero.")
+        if not (base >= 0).all() or abs(base.sum() - 1) > TOLERANCE:
+            raise InputError(
+                f"mixture: the shares sum to {base.sum():.4g} (least {base.min():g}); they must be "
+                "zero or more and sum to 1. Divide them by their sum if they are weights."
+            )
     notes = []
     if start < end:
         notes.append(Note("warming", "warning",
