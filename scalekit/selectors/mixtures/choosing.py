@@ -60,8 +60,6 @@ def choose(
     if available is not None:
         check_available(available)
     counts = None if available is None else by_name(available, fit.sources, "available")
-    if available is not None:
-        caps = _nothing_from_nowhere(caps, available)
     limits = make_limits(fit.sources, caps, minimum, groups, available, budget, max_epochs)
     reference, label = _baseline(fit, prior, counts)
     if kl < 0:
@@ -91,13 +89,6 @@ def choose(
         notes=(*fit.notes, *_remarks(fit, table, counts, gain, interval, label)),
         provenance=replace(fit.provenance, seed=seed_of(rng)),
     )
-
-
-def _nothing_from_nowhere(
-    caps: Mapping[str, float] | None, available: Mapping[str, float]
-) -> dict[str, float]:
-    """Return the caps, with zero for each source of which there is nothing."""
-    return dict(caps or {}) | {name: 0.0 for name, count in available.items() if count == 0}
 
 
 def _baseline(

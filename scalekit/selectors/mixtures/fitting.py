@@ -79,9 +79,9 @@ def _target_weights(given: Mapping[str, float] | None, targets: Sequence[str]) -
         return np.full(len(targets), 1 / len(targets))
     found = by_name(given, targets, "target_weights", missing=0.0, kind="target")
     if not (found >= 0).all() or not found.sum() > 0:
-        given = ", ".join(f"{name}={value:g}" for name, value in given.items())
+        told = ", ".join(f"{name}={value:g}" for name, value in given.items())
         raise InputError(
-            f"target_weights are {given}; they must be zero or more, and not all zero. Leave out a "
+            f"target_weights are {told}; they must be zero or more, and not all zero. Leave out a "
             "target that does not count."
         )
     return np.asarray(found / found.sum())

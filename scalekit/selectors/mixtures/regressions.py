@@ -173,9 +173,12 @@ def gaussian_process(
         return float(0.5 * inner @ inner + np.log(np.diagonal(lower)).sum())
 
     if setting is None:
-        start = np.r_[np.ones(count), np.zeros(count), -2.0]
-        options = {"maxfev": 150, "xatol": 0.05, "fatol": 0.05}
-        found = minimize(badness, start, method="Nelder-Mead", options=options)
+        found = minimize(
+            badness,
+            np.r_[np.ones(count), np.zeros(count), -2.0],
+            method="Nelder-Mead",
+            options={"maxfev": 150, "xatol": 0.05, "fatol": 0.05},
+        )
         setting = np.clip(found.x, -LARGEST_LOG, LARGEST_LOG)
     solved = np.linalg.solve(covariance(setting), right)
     fixed = setting
