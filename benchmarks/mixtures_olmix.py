@@ -1,6 +1,6 @@
 """Olmix beside scalekit on RegMix's tables: proxies, number of pilots, recommended mixtures.
 
-    python benchmarks/mixtures_olmix.py [--runs 25 54 100 200 512] [--draws 3] [--starts 20]
+    python benchmarks/mixtures_olmix.py [--runs 25 54 100 200 512] [--draws 3] [--starts 100]
 
 Olmix fits c + exp(A . p) to each target (Huber 0.02, best of many starts) and takes the mixture of
 least mean loss plus 0.05 KL to a prior, no source more than 4 times. That is written here from
@@ -225,10 +225,8 @@ def recommended(table: pd.DataFrame, tests: Tests, draws: int, starts: int) -> N
         rows.append([name, count, *gains, f"{over:.1f}",
                      f"{0.5 * np.abs(shares - human).sum(axis=1).mean():.2f}"])  # fmt: skip
     first, *others = judges
-    print(
-        "\n3. Recommended mixtures: how far the mean loss of 13 targets (nats) falls from that of"
-    )
-    print("the Pile's own weights ('human'), as referees say it. Interval: 95% of its law's draws")
+    print("\n3. Recommended mixtures: how far the mean loss of 13 targets lies below that of the")
+    print("Pile's own weights ('human'), in nats, as referees say it; 95% of their law's draws")
     print_table(["method", "pilots", first, "interval", *others, "most x own", "distance"], rows)
     for judge, fit in judges.items():
         print(f"  referee {judge}: held-out R2 {fit.accuracy()['r2'].mean():.3f} (mean of targets)")
@@ -245,7 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, nargs="+", default=[25, 54, 100, 200, 512])
     parser.add_argument("--draws", type=int, default=3, help="subsets of K runs")
-    parser.add_argument("--starts", type=int, default=20, help="of Olmix's fit (300 in the paper)")
+    parser.add_argument("--starts", type=int, default=100, help="of Olmix's fit (300 in the paper)")
     arguments = parser.parse_args()
     shares, losses = read("1m", "train")
     table = pd.concat([shares.add_prefix("share_"), losses.add_prefix("loss_")], axis=1)

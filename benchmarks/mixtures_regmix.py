@@ -79,7 +79,7 @@ def score(trained: Trained, tests: Tests) -> list[float]:
         whole, observed = (part.mean(axis=1, keepdims=True) for part in found[size])
         line += [each.mean(), (each == 0).mean(), regrets(whole, observed)[0]]
         if size == "1B":
-            line.append(float(observed[whole.argmin()] - observed.min()))
+            line.append(float(observed[whole.argmin(), 0] - observed.min()))
     return line
 
 
