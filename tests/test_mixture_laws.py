@@ -223,7 +223,14 @@ def test_percent_shares_and_prefixes_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.assign(share_web=t["share_web"] + 0.1), r"shares sum to .*, not to 1"),
+        (
+            lambda t: t.assign(share_web=t["share_web"] + 0.1),
+            r"shares sum to 1\.1, not to 1 .*no share, or a sum of others\? Name the share columns",
+        ),
+        (
+            lambda t: t.drop(columns="share_web"),
+            r"shares sum to .*, not to 1 \(share_code, share_books\)\. Is a source missing",
+        ),
         (lambda t: t.assign(**{c: 100 * t[c] for c in t if c.startswith("share")}), r"percent"),
         (lambda t: t.assign(share_web=-t["share_web"]), r"share 'share_web' is -"),
         (lambda t: t.assign(share_web=np.nan), r"write 0 for a source"),
@@ -251,8 +258,8 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
         ({"law": "E + a * x**b"}, r"names none of the sources web, code, books"),
         ({"law": "E + import(web)"}, r"calls 'import'|Cannot read the formula"),
         ({"law": []}, r"No mixing law was named"),
-        ({"target_weights": {"wbe": 1}}, r"no source 'wbe'|no target 'wbe'"),
-        ({"target_weights": {"web": -1}}, r"target_weights must be zero or more"),
+        ({"target_weights": {"wbe": 1}}, r"no target 'wbe'\. Did you mean 'web'"),
+        ({"target_weights": {"web": -1}}, r"target_weights are web=-1; they must be zero or more"),
         ({"confidence_level": 95}, r"confidence_level is 95"),
         ({"folds": 1}, r"folds \(1\)"),
         ({"shares": ["share_*", "loss_web"]}, r"is named both a share and a target"),

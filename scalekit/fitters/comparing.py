@@ -139,8 +139,8 @@ def compare(
         confidence_level=level,
         interval_method=words,
         runs=frame[[by, *scales, "loss"]].rename(columns={by: "system"}),
-        notes=(*notes, *_new(table.notes, notes), *told, *_largest_notes(parts, first, along), *_tuning_notes(chosen, systems, names),
-               *_new(_fit_notes(fits), notes)),
+        notes=(*notes, *_new(table.notes, notes), *told, *_largest_notes(parts, first, along),
+               *_tuning_notes(chosen, systems, names), *_new(_fit_notes(fits), notes)),
         provenance=replace(provenance, rows_left_out=left_out, seed=seed),
     )  # fmt: skip
     return duel.decide([10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, float)))
@@ -226,8 +226,8 @@ def _largest_notes(
             place = format_scale(float(largest[along]), along)
             words = (
                 f"The largest run of {name} ({place} {along}, loss {largest['loss']:.4g}) is no "
-                "better than a smaller one, so its curve does not follow it. Did it go wrong, or is "
-                "its size wrong for its compute?"
+                "better than a smaller one, so its curve does not follow it. Did it go wrong, or "
+                "is its size wrong for its compute?"
             )
             notes.append(Note("largest_not_followed", "warning", words))
     return notes

@@ -50,7 +50,7 @@ def plot_comparison(duel: Comparison, ax: Axes | None = None, plan: Plan | None 
             ax.plot(x, np.exp(curve.estimate(x)), "o", mfc="none", markersize=8, color="black")
     _shade_crossing(duel, ax, float(grid[0]), float(grid[-1]))
     ax.axvline(duel.reach, color=GREY, linewidth=0.8, linestyle=":")
-    ax.text(duel.reach, 0.98, " largest run", color=GREY, fontsize="x-small", va="top",
+    ax.text(duel.reach, 0.98, "largest run ", color=GREY, fontsize="x-small", va="top", ha="right",
             transform=ax.get_xaxis_transform())  # fmt: skip
     for at in duel.asked:
         ax.axvline(at, color="black", linewidth=0.8, linestyle=":")
@@ -73,7 +73,8 @@ def _shade_crossing(duel: Comparison, ax: Axes, low: float, high: float) -> None
     ax.axvspan(*ends, color=GREY, alpha=0.15, linewidth=0)
     if low < cross.median < high:
         ax.axvline(cross.median, color=GREY, linewidth=1, linestyle="--")
-        ax.text(cross.median, 0.02, f" cross at {format_scale(cross.median, duel.along)}", color="#444444",
+        words = f" cross at {format_scale(cross.median, duel.along)}"
+        ax.text(cross.median, 0.02, words, color="#444444",
                 fontsize="small", transform=ax.get_xaxis_transform())  # fmt: skip
 
 

@@ -77,9 +77,13 @@ def fit_mixture(
 def _target_weights(given: Mapping[str, float] | None, targets: Sequence[str]) -> np.ndarray:
     if given is None:
         return np.full(len(targets), 1 / len(targets))
-    found = by_name(given, targets, "target_weights", missing=0.0)
-    if (found < 0).any() or not found.sum() > 0:
-        raise InputError("target_weights must be zero or more, and not all zero.")
+    found = by_name(given, targets, "target_weights", missing=0.0, kind="target")
+    if not (found >= 0).all() or not found.sum() > 0:
+        told = ", ".join(f"{name}={value:g}" for name, value in given.items())
+        raise InputError(
+            f"target_weights are {told}; they must be zero or more, and not all zero. Leave out a "
+            "target that does not count."
+        )
     return np.asarray(found / found.sum())
 
 
