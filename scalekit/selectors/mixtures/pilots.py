@@ -189,19 +189,21 @@ def _check_shares(
             "Shares are numbers of zero or more; write 0 for a source that was not used."
         )
     total = found.sum(axis=1)
+    notes = []
+    whole = 100 if abs(np.median(total) - 100) <= 100 * TOLERANCE else 1
+    if whole == 100:
+        notes.append(Note("shares_in_percent", "info", "Shares sum to 100: read as percent."))
+        found, total = found / whole, total / whole
     off = np.abs(total - 1)
     if off.max() > TOLERANCE:
         row = int(off.argmax())
         hint = "Is a source missing from the shares? Add its column."
-        if np.abs(total - 100).max() <= 100 * TOLERANCE:
-            hint = "They look like percent: divide them by 100."
-        elif total[row] > 1:
+        if total[row] > 1:
             hint = "Is a column there that is no share, or a sum of others? Name the share columns."
         raise InputError(
-            f"{source}, data row {row + 1}: the shares sum to {total[row]:.4g}, not to 1 "
-            f"({', '.join(columns)}). {hint}"
+            f"{source}, data row {row + 1}: the shares sum to {whole * total[row]:.4g}, not to "
+            f"{whole} ({', '.join(columns)}). {hint}"
         )
-    notes = []
     if off.max() > 1e-9:
         message = f"Shares sum to {total.min():.4g} to {total.max():.4g} and are rescaled to 1."
         notes.append(Note("shares_rescaled", "info", message))
