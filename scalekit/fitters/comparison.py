@@ -18,9 +18,9 @@ from scalekit.fitters.comparison_words import (
     verdict_notes,
     verdict_sentence,
 )
-from scalekit.fitters.crossings import times_less
 from scalekit.fitters.crossover import Crossover
 from scalekit.fitters.curve import Curve
+from scalekit.fitters.efficiency import times_less_at
 from scalekit.fitters.find_crossing import find_crossover
 from scalekit.fitters.fitted import Fit
 from scalekit.fitters.law import Law
@@ -171,23 +171,8 @@ class Comparison(Result):
         for "does not reach that loss within six decades" and infinity for "always has it".
         """
         first, second = self._pair(first, second)
-        scales = _positive(at)
-        a, b = self.curves[first], self.curves[second]
-        rows = []
-        for scale in scales:
-            # wide enough for any ratio that one would believe, fine enough to interpolate
-            grid = scale * np.geomspace(1e-6, 1e6, 481)
-            draws = times_less(b.draws(grid), a.draws(np.array([scale])), grid, scale)
-            low, high = np.quantile(
-                draws[~np.isnan(draws)],
-                [(1 - self.confidence_level) / 2, (1 + self.confidence_level) / 2],
-                method="nearest",
-            )
-            centre = times_less(
-                b.estimate(grid)[None], a.estimate(np.array([scale]))[None], grid, scale
-            )
-            rows.append((scale, centre[0], low, high))
-        return pd.DataFrame(rows, columns=["at", "ratio", "ci_lower", "ci_upper"])
+        pair = self.curves[first], self.curves[second]
+        return times_less_at(*pair, _positive(at), self.confidence_level)
 
     def crossover(
         self,
