@@ -9,26 +9,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scalekit.columns import Locate
 from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
 from scalekit.fitters.objectives import Objective
+from scalekit.fitters.pooling import pooling_notes
 from scalekit.fitters.starts import centred_on
 from scalekit.moderation import SEED_DF, noise_precision
 from scalekit.notes import Note
 from scalekit.results import Provenance
+from scalekit.rows import IN_MEMORY, locate_by, with_runs
 from scalekit.tables import RunTable, check_runs
 
 
 @dataclass(frozen=True)
 class Data:
-    """The rows of a fit as arrays: scales, loss, weights, and which rows belong together."""
+    """The rows of a fit as arrays: scales, loss, weights, and which rows belong together.
+
+    `locate` names a row to the user: its number in the file, and its run.
+    """
 
     scales: Mapping[str, np.ndarray]
     loss: np.ndarray
     weights: np.ndarray
     clusters: np.ndarray
     repeated: bool
+    locate: Locate
     notes: tuple[Note, ...]
     provenance: Provenance
 
@@ -119,7 +126,7 @@ def prepare(
     if isinstance(runs, RunTable):
         frame, source, notes = runs.frame, runs.provenance.source, runs.notes
     else:
-        frame, source, notes = pd.DataFrame(runs), "the table", ()
+        frame, source, notes = pd.DataFrame(runs), IN_MEMORY, ()
     if isinstance(weights, np.ndarray):
         if len(weights) != len(frame):
             raise InputError(
@@ -143,7 +150,8 @@ def prepare(
         weighting,
         clusters,
         repeated,
-        (*unique.values(), *told),
+        with_runs(locate_by(kept.index, source), kept),
+        (*unique.values(), *pooling_notes(kept, runs), *told),
         provenance,
     )
 
@@ -202,7 +210,7 @@ def check_enough(law: Law, data: Data, objective: Objective) -> None:
     if objective.on_log and (data.loss <= 0).any():
         row = int(np.flatnonzero(data.loss <= 0)[0])
         raise FitError(
-            f"The objective '{objective.name}' takes the logarithm of the loss, but usable row "
-            f"{row} of {source} has the loss {data.loss[row]:g}. Use objective='squares', or "
-            "give a positive loss."
+            f"The objective '{objective.name}' takes the logarithm of the loss, but {source}, "
+            f"{data.locate(row)}, has the loss {data.loss[row]:g}. Use --objective squares (in "
+            "Python objective='squares'), or give a positive loss."
         )
