@@ -90,7 +90,8 @@ class RunTable(Result):
         if missing:
             raise InputError(
                 f"{self.provenance.source} has no column for {' and '.join(missing)}, so the last "
-                f"step of each run is unknown. Name it: read_runs(..., {missing[0]}='COLUMN')."
+                f"step of each run is unknown. Name it: --columns {missing[0]}=COLUMN (in Python "
+                f"read_runs(..., {missing[0]}='COLUMN'))."
             )
         ordered = self.frame.sort_values("step", kind="stable", na_position="first")
         last = ordered.groupby("run", dropna=False, sort=False).tail(1).sort_index()
@@ -233,7 +234,9 @@ def _require_columns(frame: pd.DataFrame, names: Iterable[str], source: str) -> 
     for name in names:
         if name not in frame:
             how = (
-                f", or read the table with read_runs(..., {name}='COLUMN')" if name in ROLES else ""
+                f", or name it: --columns {name}=COLUMN, in Python read_runs(..., {name}='COLUMN')"
+                if name in ROLES
+                else ""
             )
             raise ColumnNotFoundError(
                 f"{source} has no column '{name}'. {did_you_mean(name, frame.columns)} "

@@ -15,6 +15,7 @@ from scalekit.cli.common import (
     Seed,
     deliver,
     handled,
+    load_fit,
     parse_pairs,
 )
 from scalekit.units import parse_quantity
@@ -43,10 +44,6 @@ def frontier(
     output: Output = None,
 ) -> None:
     """Say how to spend budgets best under a fitted law: params, tokens, loss, with intervals."""
-    from scalekit.errors import InputError
-    from scalekit.fitters.fitted import Fit
-    from scalekit.loading import load
-
     if approaches:
         from scalekit.data import read_runs
         from scalekit.fitters.approaches import allocation_approaches
@@ -56,10 +53,7 @@ def frontier(
         budgets = [parse_quantity(text) for text in flops]
         deliver(allocation_approaches(table, budgets), as_json, output)
         return
-    loaded = load(fit)
-    if not isinstance(loaded, Fit):
-        raise InputError(f"{fit} holds a result of kind '{loaded.kind}', not a fit.")
-    found = loaded.frontier(
+    found = load_fit(fit).frontier(
         [parse_quantity(text) for text in flops],
         params=None if params is None else parse_quantity(params),
         unique_tokens=None if unique_tokens is None else parse_quantity(unique_tokens),

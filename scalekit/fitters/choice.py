@@ -102,13 +102,14 @@ class Choice(Result):
         table = pd.concat([asked, self.combination.intervals(ahead, level)], axis=1)
         table["domain"] = np.where(ahead.distance > 0, "extrapolation", "interpolation")
         table["extrapolation"] = ahead.distance / np.log(10)
+        table["extrapolation_in"] = np.where(ahead.distance > 0, self.along, "")
         blocks = self.combination.calibration.blocks
         return Prediction(
             table,
             f"combination of {int((self.combination.weights > 0.005).sum())} forms",
             level,
             f"roll-out errors at {blocks} origins",
-            tuple(self.combination.notes(ahead)),
+            tuple(self.combination.notes(ahead, self.along)),
             self.provenance,
         )
 
@@ -122,10 +123,13 @@ class Choice(Result):
         return self.combination.scores().merge(self.criteria, on="candidate", how="left")
 
     def summary(self) -> str:
-        """Return the table of candidates, what the combination is worth, and the notes."""
+        """Return the asked predictions, the candidates, the combination's worth, the notes."""
         found = self.combination
         factor = np.exp(found.past.distance.max())
-        lines = [
+        lines = []
+        if self.asked is not None:
+            lines += [describe_predictions(self.asked, self.confidence_level), ""]
+        lines += [
             f"{len(self.loss)} rows of {self.provenance.source}; {found.calibration.blocks} "
             "roll-outs "
             f"along {self.along}, up to {factor:.3g} times beyond",
@@ -134,8 +138,6 @@ class Choice(Result):
             "roll-outs "
             "that its weights were chosen on",
         ]
-        if self.asked is not None:
-            lines += ["", describe_predictions(self.asked, self.confidence_level)]
         return with_notes("\n".join(lines), self.notes)
 
     def payload(self) -> dict[str, Any]:

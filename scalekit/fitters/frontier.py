@@ -74,10 +74,11 @@ def frontier(
         table["loss_penalty_lower"], table["loss_penalty_upper"] = low, high
     exponents = pd.DataFrame() if params is not None else _exponents(
         fit, theta, budgets, price, fixed, cap, level)  # fmt: skip
+    notes = (*_notes(fit, budgets, found), *_cap_notes(fit, table, cap, params is not None))
     return Frontier(
         "parametric (law " + fit.law.name + ")", table, exponents,
         _constraint(price, params, unique_tokens, overtrained), level, fit.interval_method,
-        (*_notes(fit, budgets, found), *_cap_notes(fit, table, cap)), fit.provenance,
+        notes, fit.provenance,
     )  # fmt: skip
 
 
@@ -193,8 +194,8 @@ def _notes(fit: Fit, budgets: np.ndarray, found: Allocation) -> list[Note]:
             Note(
                 "far_extrapolation",
                 "error" if decades > TOO_FAR else "warning",
-                f"The largest budget lies {decades:.1f} decades beyond the largest run. The "
-                "intervals hold the law to be right there; run something in between.",
+                f"The largest budget lies {decades:.1f} decades of FLOPs beyond the largest run. "
+                "The intervals hold the law to be right there; run something in between.",
             )
         )
     lost = float(np.mean(~np.isfinite(found.loss[1:]).all(axis=1))) if len(found.loss) > 1 else 0.0
@@ -210,7 +211,7 @@ def _notes(fit: Fit, budgets: np.ndarray, found: Allocation) -> list[Note]:
     return notes
 
 
-def _cap_notes(fit: Fit, table: pd.DataFrame, cap: float) -> list[Note]:
+def _cap_notes(fit: Fit, table: pd.DataFrame, cap: float, held: bool) -> list[Note]:
     used_up = table["tokens"] >= 0.999 * cap
     if not used_up.any():
         return []
@@ -219,8 +220,12 @@ def _cap_notes(fit: Fit, table: pd.DataFrame, cap: float) -> list[Note]:
             "data_used_up",
             "warning",
             f"The data are used up at {int(used_up.sum())} of the budgets. The law "
-            f"'{fit.law.name}' knows no repeated data, so it stops at one epoch and spends the "
-            "rest on a larger model; fit the law 'repeated_data' to runs of several epochs to "
-            "reuse them.",
+            f"'{fit.law.name}' knows no repeated data, so it stops at one epoch and "
+            + (
+                "leaves the rest of the budget unspent, since the model's size is held"
+                if held
+                else "spends the rest on a larger model"
+            )
+            + "; fit the law 'repeated_data' to runs of several epochs to reuse them.",
         )
     ]

@@ -52,19 +52,19 @@ def settle_law(
     if settled.scales != ("x",) or "x" in columns:
         if along is not None and along not in settled.scales:
             raise InputError(
-                f"along='{along}' does not go with the law '{settled.name}', which depends on "
-                f"{', '.join(settled.scales)}. Leave `along` out."
+                f"along: '{along}' does not go with the law '{settled.name}', which depends on "
+                f"{', '.join(settled.scales)}. Leave --along (in Python along=) out."
             )
         return settled, []
     present = [s for s in ("flops", "tokens", "samples", "params", "step") if s in columns]
     if along is not None:
         if along not in columns:
-            raise InputError(f"along='{along}' is no column. {did_you_mean(along, columns)}")
+            raise InputError(f"along: '{along}' is no column. {did_you_mean(along, columns)}")
         return settled.along(along), []
     if not present:
         raise InputError(
-            f"The law '{settled.name}' depends on one scale; say which column with along=. "
-            f"There are: {', '.join(columns)}."
+            f"The law '{settled.name}' depends on one scale; say which column with --along COLUMN "
+            f"(in Python along='COLUMN'). There are: {', '.join(columns)}."
         )
     notes = []
     if len(present) > 1:
@@ -73,7 +73,8 @@ def settle_law(
                 "along_chosen",
                 "info",
                 f"The law '{settled.name}' is fitted along {present[0]}; other scales are there "
-                f"({', '.join(present[1:])}). Say along= to choose.",
+                f"({', '.join(present[1:])}). Choose with --along {present[1]} (in Python "
+                f"along='{present[1]}').",
             )
         )
     return settled.along(present[0]), notes

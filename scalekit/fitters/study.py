@@ -172,7 +172,8 @@ def _look_behind(
             row = part.iloc[rising[0] + 1]
             raise InputError(
                 f"rows='{rows}', but the loss of {name} rises to {row['loss']:.6g} at "
-                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave rows= out."
+                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave --rows "
+                "(in Python rows=) out."
             )
     every = min((np.diff(part[along]).min() for part in parts if len(part) > 1), default=np.inf)
     changed, noise = list(parts), np.full(len(parts), np.nan)
@@ -184,7 +185,7 @@ def _look_behind(
     if np.isnan(noise).all():
         raise InputError(
             f"rows='{rows}': no curve has the {FEWEST_BEHIND} rows from which the noise behind "
-            "them could be told. Leave rows= out."
+            "them could be told. Leave --rows (rows=) out."
         )
     return changed, np.where(np.isnan(noise), np.nanmedian(noise), noise)
 
@@ -210,8 +211,8 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
                 f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
                 "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
                 "intervals hold for further rows chosen in the same way. To forecast single "
-                "evaluations, say what the rows are: rows='best_so_far', or rows='monotone' (made "
-                "to fall).",
+                "evaluations, say what the rows are: --rows best_so_far, or --rows monotone (made "
+                "to fall; in Python rows='monotone').",
             )
         ]
     return []
@@ -232,13 +233,14 @@ def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str |
     if along is not None:
         if along not in have:
             raise ColumnNotFoundError(
-                f"along='{along}' is no column. {did_you_mean(along, map(str, frame))}"
+                f"along: '{along}' is no column. {did_you_mean(along, map(str, frame))}"
             )
         return along
     found = next((name for name in SIZES if name in have), None)
     if found is None:
         raise ColumnNotFoundError(
-            f"{source} has no scale ({', '.join(SIZES)}). Say which column is one with along=."
+            f"{source} has no scale ({', '.join(SIZES)}). Say which column is one with --along "
+            "COLUMN (in Python along='COLUMN')."
         )
     return found
 
