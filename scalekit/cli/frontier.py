@@ -39,6 +39,10 @@ def frontier(
     approaches: Annotated[
         bool, typer.Option("--approaches", help="Envelope, isoFLOP and law side by side, of runs.")
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="With --approaches: keep only these rows, recipe=cosine. Repeatable."),
+    ] = None,
     columns: Columns = None,
     as_json: Json = False,
     output: Output = None,
@@ -49,7 +53,7 @@ def frontier(
         from scalekit.fitters.approaches import allocation_approaches
 
         roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-        table = read_runs(fit, quiet=True, last_step=False, **roles)
+        table = read_runs(fit, quiet=True, last_step=False, **roles).where(*where or ())
         budgets = [parse_quantity(text) for text in flops]
         deliver(allocation_approaches(table, budgets), as_json, output)
         return
