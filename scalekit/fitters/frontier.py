@@ -58,7 +58,7 @@ def frontier(
     if params is not None:
         found = _at_size(fit, theta, budgets, price, fixed, cap, float(params))
     elif overtrained != 1:
-        found = _overtrained(fit, theta, best, fixed, overtrained)
+        found = _overtrained(fit, theta, best, fixed, overtrained, cap)
     if not np.isfinite(found.loss[0]).any():
         raise FitError(
             f"The law '{fit.law.name}' has no compute-optimal size inside any of these budgets: "
@@ -126,8 +126,16 @@ def _at_size(
 
 
 def _overtrained(
-    fit: Fit, theta: np.ndarray, best: Allocation, fixed: Mapping[str, float], factor: float
-) -> Allocation:
+    fit: Fit, theta: np.ndarray, best: Allocation, fixed: Mapping[str, float], factor: float,
+    cap: float,
+) -> Allocation:  # fmt: skip
+    most = float(np.exp(np.nan_to_num(best.log_tokens[0], nan=-np.inf)).max() * np.sqrt(factor))
+    if most > cap * (1 + 1e-9):
+        raise InputError(
+            f"overtrained={factor:g} needs {format_quantity(most)} tokens, and unique_tokens says "
+            f"that there are {format_quantity(cap)}. Leave one of the two out, or fit the law "
+            "'repeated_data'."
+        )
     log_params = best.log_params - 0.5 * np.log(factor)
     log_tokens = best.log_tokens + 0.5 * np.log(factor)
     loss = loss_at(fit.law, theta, log_params, np.exp(log_tokens), fixed)
