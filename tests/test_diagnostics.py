@@ -200,6 +200,7 @@ def test_depends_on_choices() -> None:
     loss[-1] *= 1.3
     found = power_fit(GOOD | {"loss": loss}, delta=1e-3)
     assert "objective squares" in message(found, "depends_on_choices")
+    assert "'sensitivity' of -o fit.json" in message(found, "depends_on_choices")
 
 
 def test_sensitivity_has_a_row_for_each_choice(good: Fit) -> None:

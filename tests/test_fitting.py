@@ -343,7 +343,7 @@ GOOD = {"tokens": X, "loss": 1.5 + 40 / X**0.3}
         (GOOD, {"fixed": {"A": -1}}, InputError, r"A = -1, but it must be a finite positive num"),
         (GOOD, {"fixed": {"E": np.inf}}, InputError, r"E = inf, but it must be a finite number"),
         (GOOD, {"fixed": {"E": 1, "A": 1, "alpha": 1}}, InputError, r"nothing to fit"),
-        (runs(), {"law": "chinchilla", "along": "flops"}, InputError, r"Leave `along` out"),
+        (runs(), {"law": "chinchilla", "along": "flops"}, InputError, r"Leave --along"),
         (GOOD, {"law": "log(0 - tokens) * a"}, FitError, r"no finite value at any start"),
     ],
 )  # fmt: skip

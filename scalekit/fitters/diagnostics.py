@@ -59,7 +59,7 @@ def _search_notes(fit: Fit, optima: Solution) -> Iterator[Note]:
             "starts_disagree",
             "warning",
             f"Only 1 of {search.starts} starts reached the best objective; a better one may be "
-            "missed. Raise `starts`, or take a simpler law.",
+            "missed. Take a simpler law, or (in Python) raise starts=.",
         )
     names = fit.law.names
     for theta, value in zip(optima.theta[1:], optima.value[1:], strict=True):

@@ -52,14 +52,14 @@ def settle_law(
     if settled.scales != ("x",) or "x" in columns:
         if along is not None and along not in settled.scales:
             raise InputError(
-                f"along: '{along}' does not go with the law '{settled.name}', which depends on "
+                f"along='{along}' does not go with the law '{settled.name}', which depends on "
                 f"{', '.join(settled.scales)}. Leave --along (in Python along=) out."
             )
         return settled, []
     present = [s for s in ("flops", "tokens", "samples", "params", "step") if s in columns]
     if along is not None:
         if along not in columns:
-            raise InputError(f"along: '{along}' is no column. {did_you_mean(along, columns)}")
+            raise InputError(f"along='{along}' is no column. {did_you_mean(along, columns)}")
         return settled.along(along), []
     if not present:
         raise InputError(

@@ -233,7 +233,7 @@ def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str |
     if along is not None:
         if along not in have:
             raise ColumnNotFoundError(
-                f"along: '{along}' is no column. {did_you_mean(along, map(str, frame))}"
+                f"along='{along}' is no column. {did_you_mean(along, map(str, frame))}"
             )
         return along
     found = next((name for name in SIZES if name in have), None)
