@@ -224,9 +224,9 @@ def read_saved(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]
 def _no_result(source: Path, is_table: bool, found: str) -> str:
     if is_table:
         return (
-            f"{source} is a table, not a saved result. Fit a law to it first: `scalekit fit "
-            f"{source.name} -o fit.json`, in Python fit(read_runs('{source.name}'))"
-            ".save('fit.json'); then give fit.json."
+            f"{source} is a table, not a saved result. Give the .json that `save` or `-o` wrote; "
+            f"for a law: `scalekit fit {source.name} -o fit.json`, in Python "
+            f"fit(read_runs('{source.name}')).save('fit.json')."
         )
     return f"{source} is no saved result: it {found}. Give the .json that `save` or `-o` wrote."
 

@@ -120,7 +120,7 @@ def test_a_law_without_skill_exits_with_three() -> None:
             ["cooldown", "counts.csv", "--temperature", "2", "--mixture", "x"],
             "goes with a cooldown",
         ),
-        (["cooldown", "counts.csv", "--mixture", "counts.csv"], "Cannot read"),
+        (["cooldown", "counts.csv", "--mixture", "counts.csv"], "not a saved result"),
         (["cooldown", "pilots.csv"], "no column 'source'"),
     ],
 )
