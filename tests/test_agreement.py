@@ -59,7 +59,7 @@ def test_scores_without_direction_are_left_out_and_told() -> None:
     assert "mystery" in found.notes[0].message
     told = sk.agreement(scores().assign(mystery=np.arange(400.0)), higher_is={"mystery": "hard"})
     assert "mystery" in set(told.pairs["second"])
-    with pytest.raises(InputError, match="needs two scores"):
+    with pytest.raises(InputError, match=r"needs two scores with a direction.* second seed"):
         sk.agreement(scores()[["id", "el2n"]])
 
 

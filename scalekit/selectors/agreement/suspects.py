@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
+from scalekit.selectors.pruning.opening import open_each
 from scalekit.selectors.scores.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ class Suspects(Result):
 
 
 def mislabelled(
-    scores: ScoreTable | pd.DataFrame,
+    scores: ScoreTable | pd.DataFrame | str | Path,
     method: str = "gmm",
     *,
     threshold: float = THRESHOLD,
@@ -133,23 +135,20 @@ def mislabelled(
     >>> mislabelled(pd.DataFrame({"id": range(100), "loss": loss})).ids.tolist()[:2]
     [90, 91]
     """
-    frame = scores.frame if isinstance(scores, ScoreTable) else scores
+    opened = open_each(scores)[0]
+    frame = opened.frame
     if method not in (*METHODS, "vote"):
         raise InputError(
             f"There is no method '{method}'. {did_you_mean(method, [*METHODS, 'vote'])}"
         )
-    if "id" not in frame:
-        raise ColumnNotFoundError(
-            f"The table has no column 'id'; it has {', '.join(map(str, frame))}."
-        )
-    notes: list[Note] = []
+    notes = list(opened.notes)
     if method == "vote":
         usable = [m for m, column in METHODS.items() if column in frame
                   and (m != "aum" or threshold_samples is not None)]  # fmt: skip
         if len(usable) < 2:
             raise InputError(
-                "A vote needs two of: loss, pvi, and aum with threshold_samples=. The table has "
-                f"{', '.join(map(str, frame))}."
+                "A vote needs two of: loss, pvi, and aum with threshold_samples= "
+                f"(--threshold-samples). {opened.name} has {', '.join(map(str, frame))}."
             )
         votes = [_probability(frame, m, threshold_samples) >= threshold for m in usable]
         probability = np.mean(votes, axis=0)
@@ -164,7 +163,7 @@ def mislabelled(
     if "label" in frame:
         table.insert(1, "label", frame["label"].to_numpy())
     return Suspects(table, method, threshold, tuple(notes),
-                    Provenance(source="the scores", n_rows=len(table)))  # fmt: skip
+                    Provenance(source=opened.name, n_rows=len(table)))  # fmt: skip
 
 
 def _probability(frame: pd.DataFrame, method: str, threshold_samples: Any) -> np.ndarray:
@@ -184,8 +183,9 @@ def _probability(frame: pd.DataFrame, method: str, threshold_samples: Any) -> np
         return np.asarray((values < 0).astype(float))
     if threshold_samples is None:
         raise InputError(
-            "The method 'aum' needs threshold_samples=: ids of examples that were trained with an "
-            "extra, false class, so that their AUM shows what a wrong label looks like."
+            "The method 'aum' needs threshold_samples= (--threshold-samples, a table with their "
+            "ids): examples that were trained with an extra, false class, so that their AUM shows "
+            "what a wrong label looks like."
         )
     false = frame["id"].isin(np.asarray(threshold_samples)).to_numpy()
     if not false.any():

@@ -82,7 +82,9 @@ def read_table(path: str | Path, advice: str = "") -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path} does not exist. {advice}".rstrip())
     if path.suffix not in (".csv", ".tsv", ".parquet"):
-        raise InputError(f"{path} is no .csv, .tsv or .parquet file. {advice}".rstrip())
+        raise InputError(
+            f"{path} is no .csv, .tsv or .parquet file, and no folder. {advice}".rstrip()
+        )
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
@@ -104,8 +106,8 @@ def renamed(frame: pd.DataFrame, names: Mapping[str, Sequence[str]]) -> pd.DataF
 
 def take_columns(
     source: Any, names: Mapping[str, Sequence[str]], what: str, numbers: Sequence[str]
-) -> tuple[pd.DataFrame, str]:
-    """Return the columns `names` of a frame or a file, by role, and what to call it in messages.
+) -> tuple[pd.DataFrame, str, dict[str, str]]:
+    """Return the columns `names` of a frame or a file by role, its name, what each was called.
 
     `numbers` are the roles that must hold finite numbers. Raises ColumnNotFoundError that says
     which column to rename, InputError that names the row that is no number.
@@ -121,6 +123,7 @@ def take_columns(
                 f"{name} has no column '{role}'{f' (nor {also})' if also else ''}; it has "
                 f"{', '.join(map(str, given))}. Rename the one that holds it to '{role}'."
             )
+    called = {str(new): str(old) for new, old in zip(frame, given, strict=True)}
     frame = frame[list(names)].copy()
     for role in numbers:
         values = pd.to_numeric(frame[role], errors="coerce").to_numpy(float)
@@ -131,7 +134,7 @@ def take_columns(
                 "finite number is needed. Correct it, or leave the row out."
             )
         frame[role] = values
-    return frame, name
+    return frame, name, called
 
 
 def read_labels(path: str | Path) -> np.ndarray:

@@ -62,25 +62,28 @@ def read_scores(
         name, points = PROTOTYPES, "hard"
     else:
         name = _score_name(opened[0], by)
-        points = _direction(name, higher_is)
-        values = [_column(table, name, ids) for table in opened]
+        points = direction_of(name, higher_is)
+        values = [column_of(table, name, ids) for table in opened]
         notes += identical_seeds(name, [table.name for table in opened], values)
     sign = 1.0 if points == "hard" else -1.0
+    values, clipped = finite(name, values)
+    notes += clipped
     mean = np.mean(values, axis=0)
     others = {}
-    for other in _score_columns(first):
-        known = _known_direction(other)
+    for other in score_columns(first):
+        known = known_direction(other)
         if other != name and known in POINTING and first[other].notna().all():
             others[other] = first[other].to_numpy(float) * (1 if known == "hard" else -1)
     return Scores(
         name, points, ids, mean, sign * mean,
-        first["label"].to_numpy() if "label" in first else None,
+        _labels(opened[0]),
         [sign * v for v in distinct(values)], others, tuple(notes),
         Provenance(source=opened[0].name, input_hash=_hash(ids, mean), n_rows=len(ids)),
     )  # fmt: skip
 
 
-def _score_columns(frame: pd.DataFrame) -> list[str]:
+def score_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that hold scores: numeric, and neither id, label nor standard error."""
     return [
         str(c) for c in frame
         if c not in (*ID_COLUMNS, *LABEL_NAMES) and not str(c).endswith("_se")
@@ -89,7 +92,7 @@ def _score_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def _score_name(table: Opened, by: str | None) -> str:
-    names = _score_columns(table.frame)
+    names = score_columns(table.frame)
     if by is None:
         if len(names) == 1:
             return names[0]
@@ -109,15 +112,17 @@ def _score_name(table: Opened, by: str | None) -> str:
     raise ColumnNotFoundError(f"{table.name}: there is no score '{by}'. {did_you_mean(by, names)}")
 
 
-def _known_direction(name: str) -> str:
+def known_direction(name: str) -> str:
+    """Return what the catalogue says of a large value: "hard", "easy", or something else."""
     base = name.split(":")[0].removesuffix("_z")
     return CATALOGUE[base].higher_is if base in CATALOGUE else "none"
 
 
-def _direction(name: str, higher_is: str | None) -> str:
+def direction_of(name: str, higher_is: str | None) -> str:
+    """Return "hard" or "easy", as said or as the catalogue knows; InputError where neither does."""
     if higher_is is not None and higher_is not in POINTING:
         raise InputError(f"higher_is (--higher-is) must be 'hard' or 'easy'; got '{higher_is}'.")
-    known = _known_direction(name)
+    known = known_direction(name)
     if higher_is is None and known not in POINTING:
         raise InputError(
             f"Whether a large '{name}' means a hard or an easy example is not known. Say "
@@ -126,20 +131,20 @@ def _direction(name: str, higher_is: str | None) -> str:
     return higher_is or known
 
 
-def _column(table: Opened, name: str, ids: np.ndarray) -> np.ndarray:
+def column_of(table: Opened, name: str, ids: np.ndarray) -> np.ndarray:
     """Return the score in the order of `ids`; refuse what is missing or too much."""
     frame = table.frame
-    if name not in _score_columns(frame):
+    if name not in score_columns(frame):
         raise ColumnNotFoundError(
             f"{table.name} has no score '{name}'; it has "
-            f"{', '.join(_score_columns(frame)) or 'none'}. Several tables are seeds of the same "
+            f"{', '.join(score_columns(frame)) or 'none'}. Several tables are seeds of the same "
             f"scores: rename its column to '{name}', or leave the table out."
         )
     values = frame.set_index("id")[name].astype(float).reindex(ids)
-    lacking = values.index[values.isna()]
+    lacking = values.index[values.isna()].to_numpy()
     what = f"{len(lacking)} of {len(ids)} examples have no '{name}'"
     if not len(lacking):
-        lacking = frame["id"][~frame["id"].isin(ids)]
+        lacking = frame["id"][~frame["id"].isin(ids)].to_numpy()
         what = f"{len(lacking)} examples are not in the first table"
     if len(lacking):
         shown = ", ".join(map(str, lacking[:3])) + (", ..." if len(lacking) > 3 else "")
@@ -148,6 +153,32 @@ def _column(table: Opened, name: str, ids: np.ndarray) -> np.ndarray:
             "these out."
         )
     return values.to_numpy()
+
+
+def _labels(table: Opened) -> np.ndarray | None:
+    if "label" not in table.frame:
+        return None
+    lacking = table.frame["id"][table.frame["label"].isna()]
+    if len(lacking):
+        raise InputError(
+            f"{table.name}: the id '{lacking.iloc[0]}' has no label ({len(lacking)} in all). Give "
+            "every example its label, or leave the column out."
+        )
+    return table.frame["label"].to_numpy()
+
+
+def finite(name: str, values: list[np.ndarray]) -> tuple[list[np.ndarray], list[Note]]:
+    """Return scores with infinities drawn in to just beyond the finite ones, and a note."""
+    endless = int(sum(np.isinf(v).sum() for v in values))
+    if not endless:
+        return values, []
+    known = np.concatenate([v[np.isfinite(v)] for v in values])
+    if not len(known):
+        raise InputError(f"All scores '{name}' are infinite: there is nothing to choose by.")
+    step = max(float(np.ptp(known)), 1.0) / 100
+    low, high = known.min() - step, known.max() + step
+    told = f"{endless} values of '{name}' are infinite; they count as just beyond the finite ones."
+    return [np.clip(v, low, high) for v in values], [Note("infinite", "info", told)]
 
 
 def distinct(values: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -180,82 +211,3 @@ def _hash(ids: np.ndarray, score: np.ndarray) -> str:
     digest = hashlib.sha256("\n".join(map(str, ids)).encode())
     digest.update(np.ascontiguousarray(score).tobytes())
     return digest.hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Oriented:
-    """All scores with a direction, turned so that large is hard: `values` by name, (n,) each.
-
-    `seeds` holds (seeds, n) of every score that was given for several seeds.
-    """
-
-    ids: np.ndarray
-    values: Mapping[str, np.ndarray]
-    seeds: Mapping[str, np.ndarray]
-    source: str
-    notes: tuple[Note, ...]
-
-
-def oriented_scores(source: Any, higher_is: str | Mapping[str, str]) -> Oriented:
-    """Return every score whose direction is known, of one table or of several seeds.
-
-    `higher_is` says it for those that the catalogue does not know: by name, or for all of them.
-    """
-    opened = open_each(source)
-    ids, columns = opened[0].frame["id"].to_numpy(), _score_columns(opened[0].frame)
-    notes = [note for table in opened for note in table.notes]
-    notes += _only_later(opened, columns)
-    values: dict[str, np.ndarray] = {}
-    seeds: dict[str, np.ndarray] = {}
-    left = []
-    for name, points in _directions(columns, higher_is).items():
-        if points not in POINTING:
-            left.append(name)
-            continue
-        if opened[0].frame[name].nunique() < 2:
-            left.append(f"{name} (constant)")
-            continue
-        sign = 1.0 if points == "hard" else -1.0
-        each = [sign * _column(table, name, ids) for table in opened]
-        if len(each) == 1:
-            values[name] = each[0]
-        else:
-            values |= {f"{name}, seed {k}": column for k, column in enumerate(each)}
-            notes += identical_seeds(name, [table.name for table in opened], each)
-            seeds[name] = np.stack(distinct(each))
-    if left:
-        notes.append(
-            Note("no_direction", "info", "Left out, since large means neither hard nor easy, or "
-                 f"all are equal: {', '.join(left)}. Say higher_is= (--higher-is '"
-                 f"{left[0].removesuffix(' (constant)')}=hard') for those that do.")
-        )  # fmt: skip
-    return Oriented(ids, values, seeds, opened[0].name, tuple(notes))
-
-
-def _directions(columns: Sequence[str], higher_is: str | Mapping[str, str]) -> dict[str, str]:
-    """Return what a large value of each score means; "none" where nobody says."""
-    said = {} if isinstance(higher_is, str) else higher_is
-    for points in (higher_is,) if isinstance(higher_is, str) else said.values():
-        if points not in POINTING:
-            raise InputError(f"higher_is (--higher-is) must be 'hard' or 'easy'; got '{points}'.")
-    for name in said:
-        if name not in columns:
-            raise ColumnNotFoundError(
-                f"higher_is (--higher-is) names the score '{name}', which the table has not. "
-                f"{did_you_mean(name, columns)}"
-            )
-    found = {name: said.get(name, _known_direction(name)) for name in columns}
-    if isinstance(higher_is, str):
-        found = {k: v if v in POINTING else higher_is for k, v in found.items()}
-    return found
-
-
-def _only_later(opened: Sequence[Opened], columns: Sequence[str]) -> list[Note]:
-    for table in opened[1:]:
-        more = [name for name in _score_columns(table.frame) if name not in columns]
-        if more:
-            return [
-                Note("only_later", "warning", f"{table.name} has {', '.join(more)}, which "
-                     f"{opened[0].name} has not: left out.")
-            ]  # fmt: skip
-    return []
