@@ -194,8 +194,8 @@ def main() -> None:
             for name, values in cells.items():
                 table = np.array(values)
                 half = reach * table.std(axis=0, ddof=1)
-                rows.append([name, *(f"{m:.3f} +- {h:.3f}"
-                                     for m, h in zip(table.mean(axis=0), half, strict=True))])  # fmt: skip
+                pairs = zip(table.mean(axis=0), half, strict=True)
+                rows.append([name, *(f"{mean:.3f} +- {width:.3f}" for mean, width in pairs)])
             print_table(["detector", "precision", "recall", "AUC"], rows)
 
 
