@@ -76,6 +76,16 @@ def test_two_modes_of_the_loss_find_planted_labels() -> None:
     assert found.plot().get_xlabel()
 
 
+def test_the_smallest_losses_are_never_suspects_and_the_largest_come_first() -> None:
+    """A wide high mode has more density at both ends than a narrow low one."""
+    rng = np.random.default_rng(5)
+    loss = np.r_[rng.normal(3, 0.05, 900), rng.normal(5, 2, 300).clip(3.2), 0.0]
+    found = sk.mislabelled(pd.DataFrame({"id": range(1201), "loss": loss}))
+    assert 1200 not in found.ids
+    assert found.ids[0] == loss.argmax()
+    assert (np.diff(found.table.sort_values("score")["probability"]) >= -1e-9).all()
+
+
 def test_threshold_samples_and_information_decide_as_published(tmp_path: Path) -> None:
     """AUM below the 99th percentile of threshold samples; PVI below zero."""
     table = pd.DataFrame({"id": list("abcdefgh"), "aum": [5, 4, -2, 3, -3, -1, -1.5, -4],

@@ -194,3 +194,10 @@ def test_labels_and_predictions_of_transferability_are_checked() -> None:
     assert "--predictions" in run(*words, code=1)
     assert "leep" in run(*words, "--predictions", "source.npy")
     assert "named by their files" in run(*words, "features.npy", code=1)
+
+
+def test_a_dry_run_writes_nothing(folder: Path) -> None:
+    words = ("--labels", "labels.csv", "--dry-run", "-o", "out.csv")
+    assert "120 examples of 6 dimensions" in run("transferability", "features.npy", *words)
+    run("curriculum", "seed0.csv", "--steps", "5", "--by", "el2n", "--dry-run", "-o", "out.csv")
+    assert not (folder / "out.csv").exists()

@@ -190,3 +190,34 @@ def test_the_error_of_guessing_is_not_assumed_in_silence() -> None:
     data = table().drop(columns="label")
     assert "chance_assumed" in codes(sk.prune(data, 0.5, by="el2n", learning_curve=curve()))
     assert "chance_assumed" not in codes(sk.prune(data, 0.5, by="el2n"))
+
+
+def test_seeds_match_by_id_even_where_one_table_has_text() -> None:
+    one = table().assign(id=range(120))
+    other = table(seed=1).assign(id=[str(k) for k in range(120)])[["id", "el2n"]]
+    found = sk.prune([one, other], 0.5, by="el2n", side="hard")
+    np.testing.assert_allclose(found.table["score"], (one["el2n"] + other["el2n"]) / 2)
+
+
+def test_seeds_that_disagree_on_labels_are_refused() -> None:
+    other = table(seed=1).assign(label=table()["label"])
+    sk.prune([table(), other], 0.5, by="el2n", side="hard")
+    other.loc[7, "label"] = 9
+    with pytest.raises(InputError, match=r"table 1: the id 'x7' has the label '9'.*\(1 differ"):
+        sk.prune([table(), other], 0.5, by="el2n", side="hard")
+
+
+def test_a_data_set_with_an_id_twice_is_refused() -> None:
+    found = sk.prune(table(), 0.5, by="el2n", side="hard")
+    twice = [*table()["id"], found.ids[0]]
+    with pytest.raises(InputError, match="ids= repeats kept ids: 61 places for 60"):
+        found.sampler(twice)
+
+
+def test_features_of_prune_are_checked_by_row() -> None:
+    features = np.random.default_rng(0).standard_normal((120, 4))
+    features[9, 1] = np.nan
+    with pytest.raises(InputError, match="row 9 holds NaN"):
+        sk.prune(table(), 0.5, by="prototypes", side="easy", features=features)
+    with pytest.raises(InputError, match="row 9 holds NaN"):
+        sk.prune(table(), 0.5, by="el2n", side="easy", features=features, deduplicate=0.1)

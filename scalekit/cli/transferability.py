@@ -27,6 +27,7 @@ def transferability(
         list[Path] | None,
         typer.Option(help="Source class probabilities, one file a model, in their order."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     level: Level = 0.95,
     seed: Seed = 0,
     as_json: Json = False,
@@ -45,6 +46,12 @@ def transferability(
             f"{', '.join(path.stem for path in features)}. Rename one."
         )
     target = read_labels(labels)
+    if dry_run:
+        for name, table in models.items():
+            typer.echo(f"{name}: {table.shape[0]:,} examples of {table.shape[1]} dimensions")
+        typer.echo(f"{len(target):,} labels; measures: {', '.join(measure or DEFAULT)}; nothing is "
+                   "written")  # fmt: skip
+        return
     if predictions and len(predictions) != len(features):
         raise InputError(
             f"There are {len(features)} files of features and {len(predictions)} of --predictions; "

@@ -26,10 +26,11 @@ AUM_PERCENTILE = 99.0  # of the threshold samples' AUM (Pleiss et al. 2020)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Suspects(Result):
-    """Suspected labels: `table` has one row an example: id, label, probability, suspect.
+    """Suspected labels: `table` has one row an example: id, label, score, probability, suspect.
 
-    `probability` is that of a wrong label under the method's own model (two normal modes of the
-    loss); for rules without one it is 1 or 0, and for the vote the share of rules.
+    `score` is what the rule read (loss, aum or pvi; a vote has none). `probability` is that of a
+    wrong label under the method's own model (two normal modes of the loss); for rules without one
+    it is 1 or 0, and for the vote the share of rules.
     """
 
     kind: ClassVar[str] = "suspects"
@@ -42,8 +43,11 @@ class Suspects(Result):
     @property
     def ids(self) -> np.ndarray:
         """The ids of suspected labels, the most suspect first."""
-        ordered = self.table[self.table["suspect"]].sort_values("probability", ascending=False)
-        return ordered["id"].to_numpy()
+        found = self.table[self.table["suspect"]]
+        keys = [-found["probability"].to_numpy(float)]
+        if "score" in found:  # probabilities reach 1: the score tells these apart
+            keys.insert(0, found["score"].to_numpy(float) * (-1 if self.method == "gmm" else 1))
+        return found["id"].to_numpy()[np.lexsort(keys)]
 
     def summary(self) -> str:
         """Return how many labels are suspected, in which classes, and how many are expected."""
@@ -156,10 +160,15 @@ def mislabelled(
     else:
         probability = _probability(frame, method, threshold_samples)
         if method == "gmm":
-            told = "Two modes are always found; where no label is wrong, hard examples are one."
-            notes.append(Note("two_modes", "info", f"{told} Look at some."))
+            told = (
+                "Two modes are always found; where no label is wrong, hard examples are one, and "
+                "fewer suspects are wrong than the modes expect. Look at some."
+            )
+            notes.append(Note("two_modes", "info", told))
     table = pd.DataFrame({"id": frame["id"].to_numpy(), "probability": probability,
                           "suspect": probability >= threshold})  # fmt: skip
+    if method != "vote":
+        table.insert(1, "score", frame[METHODS[method]].to_numpy(float))
     if "label" in frame:
         table.insert(1, "label", frame["label"].to_numpy())
     return Suspects(table, method, threshold, tuple(notes),
@@ -195,7 +204,11 @@ def _probability(frame: pd.DataFrame, method: str, threshold_samples: Any) -> np
 
 
 def high_mode(loss: np.ndarray) -> np.ndarray:
-    """Return the probability (n,) that each loss comes from the higher of two normal modes."""
+    """Return the probability (n,) that each loss comes from the higher of two normal modes.
+
+    Losses below the mean of the lower mode count as that mean: the tail of a wide high mode would
+    else claim the smallest losses.
+    """
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -207,4 +220,5 @@ def high_mode(loss: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are the method's
         model.fit(scaled)
-    return np.asarray(model.predict_proba(scaled)[:, int(model.means_.argmax())])
+    placed = np.maximum(scaled, model.means_.min())
+    return np.asarray(model.predict_proba(placed)[:, int(model.means_.argmax())])

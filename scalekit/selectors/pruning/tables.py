@@ -76,7 +76,7 @@ def read_scores(
             others[other] = first[other].to_numpy(float) * (1 if known == "hard" else -1)
     return Scores(
         name, points, ids, mean, sign * mean,
-        _labels(opened[0]),
+        _labels(opened, ids),
         [sign * v for v in distinct(values)], others, tuple(notes),
         Provenance(source=opened[0].name, input_hash=_hash(ids, mean), n_rows=len(ids)),
     )  # fmt: skip
@@ -140,11 +140,11 @@ def column_of(table: Opened, name: str, ids: np.ndarray) -> np.ndarray:
             f"{', '.join(score_columns(frame)) or 'none'}. Several tables are seeds of the same "
             f"scores: rename its column to '{name}', or leave the table out."
         )
-    values = frame.set_index("id")[name].astype(float).reindex(ids)
-    lacking = values.index[values.isna()].to_numpy()
+    values = by_id(frame, name, ids).astype(float)
+    lacking = ids[values.isna()]
     what = f"{len(lacking)} of {len(ids)} examples have no '{name}'"
     if not len(lacking):
-        lacking = frame["id"][~frame["id"].isin(ids)].to_numpy()
+        lacking = frame["id"][~frame["id"].astype(str).isin(ids.astype(str))].to_numpy()
         what = f"{len(lacking)} examples are not in the first table"
     if len(lacking):
         shown = ", ".join(map(str, lacking[:3])) + (", ..." if len(lacking) > 3 else "")
@@ -155,16 +155,29 @@ def column_of(table: Opened, name: str, ids: np.ndarray) -> np.ndarray:
     return values.to_numpy()
 
 
-def _labels(table: Opened) -> np.ndarray | None:
-    if "label" not in table.frame:
+def _labels(opened: Sequence[Opened], ids: np.ndarray) -> np.ndarray | None:
+    """Return the labels of the first table; refuse missing ones, and tables that disagree."""
+    if "label" not in opened[0].frame:
         return None
-    lacking = table.frame["id"][table.frame["label"].isna()]
+    labels = opened[0].frame["label"].to_numpy()
+    lacking = ids[pd.isna(labels)]
     if len(lacking):
         raise InputError(
-            f"{table.name}: the id '{lacking.iloc[0]}' has no label ({len(lacking)} in all). Give "
+            f"{opened[0].name}: the id '{lacking[0]}' has no label ({len(lacking)} in all). Give "
             "every example its label, or leave the column out."
         )
-    return table.frame["label"].to_numpy()
+    for table in opened[1:]:
+        if "label" in table.frame:
+            other = by_id(table.frame, "label", ids).to_numpy()
+            differ = np.flatnonzero(other.astype(str) != labels.astype(str))
+            if len(differ):
+                first = differ[0]
+                raise InputError(
+                    f"{table.name}: the id '{ids[first]}' has the label '{other[first]}', in "
+                    f"{opened[0].name} '{labels[first]}' ({len(differ)} differ). Seeds of a score "
+                    "have the same labels: score with the same ones, or drop the column."
+                )
+    return labels
 
 
 def finite(name: str, values: list[np.ndarray]) -> tuple[list[np.ndarray], list[Note]]:
@@ -179,6 +192,14 @@ def finite(name: str, values: list[np.ndarray]) -> tuple[list[np.ndarray], list[
     low, high = known.min() - step, known.max() + step
     told = f"{endless} values of '{name}' are infinite; they count as just beyond the finite ones."
     return [np.clip(v, low, high) for v in values], [Note("infinite", "info", told)]
+
+
+def by_id(frame: pd.DataFrame, name: str, ids: np.ndarray) -> pd.Series:
+    """Return a column in the order of `ids`; where one table has numbers as ids, as text."""
+    index = pd.Index(frame["id"])
+    if index.dtype.kind != ids.dtype.kind:
+        index, ids = index.astype(str), ids.astype(str)
+    return frame[name].set_axis(index).reindex(ids)
 
 
 def distinct(values: Sequence[np.ndarray]) -> list[np.ndarray]:
