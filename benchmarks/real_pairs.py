@@ -77,7 +77,7 @@ def main() -> None:
         shown.append([str(way), *(f"{value:.3f}" for value in (
             part["brier"].mean(), part["covered"].astype(float).mean(), near["brier"].mean(),
             near["covered"].astype(float).mean()))])  # fmt: skip
-    print_table(shown)
+    print_table(shown[0], shown[1:])
 
 
 if __name__ == "__main__":

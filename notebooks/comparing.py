@@ -24,7 +24,7 @@ duel = sk.compare(runs, by="recipe", along="flops", at=[1e13, 1e14], rng=0)
 duel
 
 # %% [markdown]
-# The first sentence is the answer. Each curve follows the runs that no run of less compute beats,
+# The first lines are the answer. Each curve follows the runs that no run of less compute beats,
 # selected anew in every joint resample.
 
 # %%
@@ -33,6 +33,12 @@ duel.plot()
 duel.plot_win_probability()
 # %%
 duel.crossover()
+
+# %% [markdown]
+# Three laws share the draws, since the runs do not say which of them goes on. What each says alone:
+
+# %%
+duel.by_law()
 
 # %% [markdown]
 # How much less compute does the better recipe need for the same loss?

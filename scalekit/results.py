@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+TABLES = (*TABLE_SUFFIXES, ".jsonl")  # suffixes of tables that are read
 
 
 @dataclass(frozen=True)
@@ -197,13 +198,17 @@ def read_saved(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]
     source = Path(path)
     try:
         values = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
         raise OutputError(
-            f"Cannot read {source} as a saved result: {error}. "
+            f"Cannot read {source} as a saved result: {error.strerror or error}. "
             "Give the .json file that `save` or `-o` wrote."
         ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        is_table = any(suffix in TABLES for suffix in source.suffixes[-2:])
+        raise OutputError(_no_result(source, is_table, "is no JSON")) from error
     if not isinstance(values, dict) or "kind" not in values:
-        raise OutputError(f"{source} is JSON, but no saved result: it has no field 'kind'.")
+        is_table = isinstance(values, list) or source.suffix != ".json"
+        raise OutputError(_no_result(source, is_table, "is JSON, but has no field 'kind'"))
     reference = values.pop("arrays", None)
     if reference is None:
         return values, {}
@@ -214,6 +219,16 @@ def read_saved(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]
         raise OutputError(f"{beside} is not the file that {source} was saved with. Save it again.")
     with np.load(beside, allow_pickle=False) as stored:
         return values, {name: stored[name] for name in stored.files}
+
+
+def _no_result(source: Path, is_table: bool, found: str) -> str:
+    if is_table:
+        return (
+            f"{source} is a table, not a saved result. Fit a law to it first: `scalekit fit "
+            f"{source.name} -o fit.json`, in Python fit(read_runs('{source.name}'))"
+            ".save('fit.json'); then give fit.json."
+        )
+    return f"{source} is no saved result: it {found}. Give the .json that `save` or `-o` wrote."
 
 
 def _hash_file(path: Path) -> str:

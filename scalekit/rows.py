@@ -18,13 +18,42 @@ COMPARE = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
     ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+IN_MEMORY = "the table"  # what messages call a table that comes from no file
 _CONDITION = re.compile(r"\s*(.+?)\s*(==|!=|<=|>=|=|<|>)\s*(.+?)\s*")
+
+
+def locate_by(index: pd.Index, source: str) -> Locate:
+    """Return how to name a row: by its number in the file `source`, from 1, or by its label.
+
+    Tables keep the index they were read with, so that a row keeps its name in every selection.
+
+    >>> locate_by(pd.RangeIndex(3), "runs.csv")(1), locate_by(pd.RangeIndex(3), IN_MEMORY)(1)
+    ('data row 2', 'row 1')
+    """
+    if source != IN_MEMORY and pd.api.types.is_integer_dtype(index.dtype):
+        return lambda position: f"data row {int(index[position]) + 1}"
+    labels = index.astype(object)  # plain Python labels, which print as they were written
+    return lambda position: f"row {labels[position]!r}"
+
+
+def with_runs(locate: Locate, frame: pd.DataFrame) -> Locate:
+    """Return `locate` with the name of the row's run behind it, where `frame` has names of runs."""
+    if "run" not in frame:
+        return locate
+    runs = frame["run"].to_numpy()
+    return lambda position: f"{locate(position)}, run {runs[position]}"
+
+
+def name_some(rows: Sequence[int] | np.ndarray, locate: Locate) -> str:
+    """Return the names of the first three of `rows`, and "..." where there are more."""
+    named = ", ".join(locate(int(row)) for row in rows[:3])
+    return f"{named}{', ...' if len(rows) > 3 else ''}"
 
 
 def leave_out_bad_rows(
     frame: pd.DataFrame, scales: Sequence[str], source: str, locate: Locate
-) -> tuple[pd.DataFrame, dict[str, int], list[Note]]:
-    """Return the usable rows of `frame`, the count left out by reason, and the note that tells it.
+) -> tuple[np.ndarray, dict[str, int], list[Note]]:
+    """Return which rows are usable, the count left out by reason, and the note that tells it.
 
     Raises InputError where no row is left.
     """
@@ -35,18 +64,17 @@ def leave_out_bad_rows(
         rows = np.flatnonzero(bad & good)
         if len(rows):
             left_out[reason] = len(rows)
-            named = ", ".join(locate(int(row)) for row in rows[:3])
-            told.append(f"{len(rows)} where {reason} ({named}{', ...' if len(rows) > 3 else ''})")
+            told.append(f"{len(rows)} where {reason} ({name_some(rows, locate)})")
             good[rows] = False
     if not left_out:
-        return frame, {}, []
+        return good, {}, []
     if not good.any():
         raise InputError(
             f"{source}: none of the {len(frame)} rows can be used: {'; '.join(told)}. "
             "Check that each role is read from the right column."
         )
     message = f"{sum(left_out.values())} of {len(frame)} rows are left out: {'; '.join(told)}."
-    return frame[good], left_out, [Note("rows_left_out", "warning", message)]
+    return good, left_out, [Note("rows_left_out", "warning", message)]
 
 
 def _faults(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
@@ -61,17 +89,18 @@ def _faults(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[tuple[str, n
             yield f"{name} is not positive", values <= 0
 
 
-def doubts(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:
+def doubts(frame: pd.DataFrame, scales: Sequence[str], locate: Locate) -> Iterator[Note]:
     """Yield notes on what makes the kept rows worth less than they look."""
-    hashes = np.sort(pd.util.hash_pandas_object(hashable(frame), index=False).to_numpy())
-    repeated = int((hashes[1:] == hashes[:-1]).sum())
-    if repeated:
+    hashes = pd.util.hash_pandas_object(hashable(frame), index=False)
+    repeated = np.flatnonzero(hashes.duplicated())
+    if len(repeated):
         yield Note(
             "duplicate_rows",
             "warning",
-            f"{repeated} of {len(frame)} rows repeat an earlier row in every column. They are kept "
-            "and count again, which narrows intervals; unless they are separate runs, drop them "
-            "first with frame.drop_duplicates().",
+            f"{len(repeated)} of {len(frame)} rows repeat an earlier row in every column "
+            f"({name_some(repeated, locate)}). They are kept and count again, which narrows "
+            "intervals; unless they are separate runs, delete them from the file, or in Python "
+            "from the frame with frame.drop_duplicates().",
         )
     if len(frame) == 1:
         yield Note("one_row", "warning", "There is one run only; a law needs several.")
@@ -97,8 +126,8 @@ def doubts(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:
             "several_steps",
             "warning",
             f"{several} of {frame['run'].nunique()} runs have several logged steps; all rows are "
-            "kept, and rows of one run are not independent. For the last step of each run, use "
-            ".final_only() or read_runs(..., last_step=True).",
+            "kept, and rows of one run are not independent. For the last step of each run: "
+            "scalekit read FILE --last-step -o last.csv, in Python read_runs(..., last_step=True).",
         )
 
 

@@ -18,7 +18,14 @@ from scalekit.columns import LABELS, ROLES, SCALES, Locate, Reading, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
-from scalekit.rows import doubts, hashable, leave_out_bad_rows, rows_where
+from scalekit.rows import (
+    IN_MEMORY,
+    doubts,
+    hashable,
+    leave_out_bad_rows,
+    locate_by,
+    rows_where,
+)
 from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -83,7 +90,8 @@ class RunTable(Result):
         if missing:
             raise InputError(
                 f"{self.provenance.source} has no column for {' and '.join(missing)}, so the last "
-                f"step of each run is unknown. Name it: read_runs(..., {missing[0]}='COLUMN')."
+                f"step of each run is unknown. Name it: --columns {missing[0]}=COLUMN (in Python "
+                f"read_runs(..., {missing[0]}='COLUMN'))."
             )
         ordered = self.frame.sort_values("step", kind="stable", na_position="first")
         last = ordered.groupby("run", dropna=False, sort=False).tail(1).sort_index()
@@ -173,7 +181,7 @@ def check_runs(
     frame: pd.DataFrame,
     *,
     scales: Sequence[str] | None = None,
-    source: str = "the table",
+    source: str = IN_MEMORY,
     readings: Iterable[Reading] = (),
     notes: Iterable[Note] = (),
     locate: Locate | None = None,
@@ -191,7 +199,7 @@ def check_runs(
     >>> check_runs(frame).provenance.rows_left_out
     {'params is not positive': 1}
     """
-    locate = locate or _by_label(frame.index)
+    locate = locate or locate_by(frame.index, source)
     scales = [name for name in SCALES if name in frame] if scales is None else list(scales)
     numbers = [*scales, "loss", *(name for name in ("step", "weight", "noise") if name in frame)]
     _require_columns(frame, numbers, source)
@@ -201,11 +209,12 @@ def check_runs(
     checked = _select(frame, roles + [name for name in frame if name not in roles])
     for name in numbers:
         checked[name] = as_numbers(frame[name], name, source, locate)
-    kept, left_out, told = leave_out_bad_rows(checked, scales, source, locate)
+    good, left_out, told = leave_out_bad_rows(checked, scales, source, locate)
+    kept, places = (checked[good], np.flatnonzero(good)) if left_out else (checked, None)
     return RunTable(
         frame=kept,
         readings=tuple(readings) or tuple(Reading(role, role) for role in roles),
-        notes=(*notes, *told, *doubts(kept, scales)),
+        notes=(*notes, *told, *doubts(kept, scales, _among(locate, places))),
         provenance=Provenance(
             source=source,
             input_hash=hash_frame(hashable(_select(checked, roles))),
@@ -225,7 +234,9 @@ def _require_columns(frame: pd.DataFrame, names: Iterable[str], source: str) -> 
     for name in names:
         if name not in frame:
             how = (
-                f", or read the table with read_runs(..., {name}='COLUMN')" if name in ROLES else ""
+                f", or name it: --columns {name}=COLUMN, in Python read_runs(..., {name}='COLUMN')"
+                if name in ROLES
+                else ""
             )
             raise ColumnNotFoundError(
                 f"{source} has no column '{name}'. {did_you_mean(name, frame.columns)} "
@@ -238,8 +249,9 @@ def _select(frame: pd.DataFrame, names: list[Any]) -> pd.DataFrame:
     return (frame if list(frame) == names else frame[names]).copy(deep=False)
 
 
-def _by_label(index: pd.Index) -> Locate:
-    return lambda position: f"row {index[position]!r}"
+def _among(locate: Locate, places: np.ndarray | None) -> Locate:
+    """Return `locate` for positions among the rows at `places` (None: all rows)."""
+    return locate if places is None else lambda position: locate(int(places[position]))
 
 
 def _range(column: pd.Series) -> str:

@@ -64,6 +64,15 @@ def format_quantity(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def format_scale(value: float, scale: str) -> str:
+    """Return `value` of a scale as people write it: FLOPs as powers of ten, others with a suffix.
+
+    >>> format_scale(1e13, "flops"), format_scale(7e9, "params")
+    ('1e+13', '7B')
+    """
+    return f"{value:.3g}" if scale == "flops" else format_quantity(value)
+
+
 def training_flops(params: float, tokens: float) -> float:
     """Return the usual estimate C = 6 N D of training FLOPs (Kaplan et al. 2020, section 2.1).
 

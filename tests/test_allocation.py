@@ -101,7 +101,22 @@ def test_a_fixed_size_spends_the_budget_on_tokens(surface: Fit) -> None:
 def test_limited_data_make_the_model_larger_and_say_so(surface: Fit) -> None:
     found = surface.frontier(1e23, unique_tokens=1e11)
     assert found.table["tokens"].iloc[0] == pytest.approx(1e11, rel=1e-3)
-    assert "data_used_up" in {note.code for note in found.notes}
+    told = next(note.message for note in found.notes if note.code == "data_used_up")
+    assert "spends the rest on a larger model" in told
+    assert "on 100B tokens (" in found.summary()  # what is used up has no interval
+
+
+def test_limited_data_at_a_held_size_leave_the_budget_unspent(surface: Fit) -> None:
+    found = surface.frontier(1e23, params=7e9, unique_tokens=1e11)
+    told = next(note.message for note in found.notes if note.code == "data_used_up")
+    assert "leaves the rest of the budget unspent" in told
+    assert "larger model" not in told
+    assert "7B params on 100B tokens (14.29 per param) reach loss" in found.summary()
+
+
+def test_overtraining_does_not_use_data_that_are_not_there(surface: Fit) -> None:
+    with pytest.raises(InputError, match="overtrained=4 needs 200B tokens"):
+        surface.frontier(1e23, overtrained=4, unique_tokens=1e11)
 
 
 def test_repeated_data_are_repeated_about_as_often_as_published() -> None:

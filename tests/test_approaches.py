@@ -51,10 +51,20 @@ def test_the_approaches_agree_on_one_law(tmp_path: Path) -> None:
 
 def test_what_the_runs_do_not_allow_is_refused_with_the_reason() -> None:
     found = sk.allocation_approaches(grid(), 1e22)
-    assert "give curves=" in found.exponents.set_index("approach").loc["envelope", "refused"]
-    assert "envelope: refused" in found.summary()
+    refused = found.exponents.set_index("approach").loc["envelope", "refused"]
+    assert "there is no column run" in refused
+    assert "curves=" in refused
     with pytest.raises(InputError, match="None of the three approaches"):
         sk.allocation_approaches(grid()[:2], 1e22)
+
+
+def test_refusals_come_last_and_call_the_file_by_its_name(tmp_path: Path) -> None:
+    table = grid().assign(run=[f"r{k}" for k in range(len(grid()))])
+    table.to_csv(tmp_path / "grid.csv", index=False)
+    found = sk.allocation_approaches(sk.read_runs(tmp_path / "grid.csv", quiet=True), 1e22)
+    lines = found.summary().split("\n\n")[0].splitlines()
+    assert lines[0].startswith("isoflop: params ~")
+    assert lines[-1].startswith("envelope: refused. grid.csv holds no training curves: each run")
 
 
 def test_a_law_of_the_wrong_shape_shows_as_disagreement() -> None:

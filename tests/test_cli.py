@@ -34,7 +34,8 @@ def test_fit_prints_the_law_the_parameters_and_the_forecast(runs: Path) -> None:
     done = scalekit("fit", runs, "--law", "chinchilla", "--at", "params=70e9,tokens=1.4T")
     assert done.exit_code == 0
     assert "chinchilla: loss = E + A / params**alpha + B / tokens**beta" in done.stdout
-    assert "loss at params 70B, tokens 1.4T" in done.stdout
+    assert done.stdout.startswith("loss at params 70B, tokens 1.4T")
+    assert "decades beyond the data in params" in done.stdout
     assert "[far_extrapolation]" in done.stderr
     assert "[far_extrapolation]" not in done.stdout
 
@@ -148,7 +149,16 @@ def test_laws_are_listed_with_formula_and_source() -> None:
 
 def test_predict_says_what_is_wrong_with_its_source(runs: Path, tmp_path: Path) -> None:
     at = ("--at", "params=1e9,tokens=1e10")
-    assert "saved result" in scalekit("predict", runs, *at).stderr
+    told = scalekit("predict", runs, *at).stderr
+    assert "runs.csv is a table, not a saved result" in told
+    assert "scalekit fit runs.csv -o fit.json" in told
+    assert "is a table" in scalekit("frontier", runs, "--flops", "1e22").stderr
+    choice = tmp_path / "choice.json"
+    scalekit("choose-law", runs, "--law", "chinchilla", "-o", choice)
+    for command in (("predict", choice, *at), ("frontier", choice, "--flops", "1e22")):
+        told = scalekit(*command).stderr
+        assert "of kind 'choice', and a fit is needed" in told
+        assert "scalekit fit" in told
     assert "saved result" in scalekit("predict", tmp_path / "none.json", *at).stderr
     assert "--at" in scalekit("predict", "published:hoffmann2022").stderr
     saved = tmp_path / "fit.json"

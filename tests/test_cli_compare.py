@@ -38,9 +38,10 @@ def test_two_files_give_a_sentence_that_can_be_defended(folder: Path) -> None:
     done = scalekit("compare", folder / "old.csv", folder / "new.csv", "--at", "1e22",
                     "--resamples", "300")  # fmt: skip
     assert done.exit_code == 0, done.output
-    first = done.stdout.splitlines()[0]
+    first, second = done.stdout.splitlines()[:2]
     assert first.startswith("new overtakes old at ")
-    assert "new wins with probability" in first
+    assert second.startswith("At 1e+22 flops new ")
+    assert "with probability" in second
     assert "[far_extrapolation]" in done.stderr
 
 
@@ -112,3 +113,35 @@ def test_an_unknown_column_is_an_error_with_a_hint(folder: Path) -> None:
     done = scalekit("compare", folder / "both.csv", "--by", "recpe")
     assert done.exit_code == 1
     assert "'recipe'" in done.stderr
+
+
+def test_a_scale_that_is_named_decides_what_is_compared_along(folder: Path) -> None:
+    both = ("compare", folder / "old.csv", folder / "new.csv", "--resamples", "60")
+    assert "At 1e+22 flops" in scalekit(*both, "--at", "flops=1e22").stdout
+    done = scalekit(*both, "--at", "params=7B")
+    assert done.exit_code == 1
+    assert "params" in done.stderr
+    done = scalekit(*both, "--along", "flops", "--at", "params=7B")
+    assert "along one scale, here flops" in done.stderr
+
+
+def test_a_scale_far_below_the_runs_is_doubted(folder: Path) -> None:
+    done = scalekit("compare", folder / "old.csv", folder / "new.csv", "--at", "7B",
+                    "--resamples", "60")  # fmt: skip
+    assert "[below_the_runs]" in done.stderr
+
+
+def test_a_column_that_no_file_has_is_refused(folder: Path) -> None:
+    done = scalekit("compare", folder / "old.csv", folder / "new.csv", "--by", "optimizer")
+    assert done.exit_code == 1
+    assert "none of old, new has a column 'optimizer'" in done.stderr
+
+
+def test_notes_are_told_once_and_name_the_file(folder: Path) -> None:
+    table = pd.read_csv(folder / "old.csv")
+    pd.concat([table, table.head(1)]).to_csv(folder / "twice.csv", index=False)
+    done = scalekit("compare", folder / "twice.csv", folder / "new.csv", "--resamples", "60")
+    assert done.output.count("[duplicate_rows]") == 1
+    assert "twice: " in done.stderr
+    crossing = scalekit("crossover", folder / "twice.csv", folder / "new.csv", "--resamples", "60")
+    assert crossing.output.count("[duplicate_rows]") == 1

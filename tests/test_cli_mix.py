@@ -74,6 +74,22 @@ def test_limits_are_given_on_the_command_line() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_source_without_data_goes_from_the_choice_to_the_schedule() -> None:
+    counts = {"source": ["books", "web", "code"], "tokens": ["0", "1T", "50B"]}
+    pd.DataFrame(counts).to_csv("some.csv", index=False)
+    limits = ["--counts", "some.csv", "--budget", "100B"]
+    code, _, err = run("mix", "pilots.csv", *limits, "-o", "mixture.json")
+    assert (code, json.loads(Path("mixture.json").read_text())["shares"]["books"]) == (0, 0)
+    assert "There is nothing of 'books'" in err
+    header, *rows = run("mix", "pilots.csv", *limits, "--next", "2")[1].splitlines()
+    assert {float(row.split(",")[header.split(",").index("books")]) for row in rows} == {0.0}
+    code, _, err = run("cooldown", "some.csv", "--mixture", "mixture.json")
+    assert (code, "Leave out a source without data" in err) == (1, True)
+    pd.DataFrame(counts).iloc[1:].to_csv("some.csv", index=False)
+    assert run("cooldown", "some.csv", "--mixture", "mixture.json")[0] == 0
+
+
+@pytest.mark.usefixtures("folder")
 def test_next_pilots_are_printed_as_csv() -> None:
     code, out, _ = run("mix", "pilots.csv", "--next", "2")
     assert code == 0

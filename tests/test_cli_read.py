@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from scalekit.cli.read import read
 
+ROOT = Path(__file__).parent.parent
 CSV = "size,tokens,val_loss,train_loss\n1,20e6,4.0,3.9\n10,200e6,3.5,3.4\n100,2e9,nan,3.0\n"
 
 
@@ -96,3 +97,12 @@ def test_the_last_step_of_each_run_can_be_asked_for(table: Path) -> None:
     table.write_text("run,step,params,loss\na,1,1e6,5\na,2,1e6,4\n")
     done = run(table, "--last-step", "--json")
     assert json.loads(done.stdout)["n_rows"] == 1
+
+
+def test_the_remedy_for_several_steps_is_a_command_that_works(tmp_path: Path) -> None:
+    curves = ROOT / "scalekit" / "data" / "examples" / "stdlib_curves.csv"
+    told = run(curves, "--columns", "loss=val_loss").stderr
+    assert "scalekit read FILE --last-step -o last.csv" in told
+    last = tmp_path / "last.csv"
+    assert run(curves, "--columns", "loss=val_loss", "--last-step", "-o", last).exit_code == 0
+    assert "several logged steps" not in run(last).stderr

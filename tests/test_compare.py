@@ -367,3 +367,39 @@ def test_laws_of_a_mix_are_checked() -> None:
         sk.compare(runs, law=["power", "chinchilla"], along="flops", **options)
     with pytest.raises(InputError, match="no law 'powr'"):
         asked.under("powr")
+
+
+def test_a_repeated_row_does_not_undo_the_pairing_but_training_curves_do() -> None:
+    runs = two_recipes(shared=0.01).assign(run=lambda t: [f"r{k % 9}" for k in range(len(t))])
+    twice = pd.concat([runs, runs.iloc[[0]]])
+    options = {"by": "recipe", "law": "power_constant", "resamples": 40, "rng": 0}
+    assert "100% of configurations shared" in sk.compare(twice, **options).interval_method
+    curves = pd.concat([runs, runs.assign(flops=runs["flops"] / 2, loss=runs["loss"] * 1.03)])
+    assert "0% of configurations shared" in sk.compare(curves, **options).interval_method
+
+
+def test_names_that_differ_only_in_case_are_asked_about() -> None:
+    runs = two_recipes()
+    runs.loc[0, "recipe"] = "Old "
+    with pytest.raises(InputError, match=r"'Old ' and 'old'.*only in case or spaces"):
+        sk.compare(runs, by="recipe")
+
+
+def test_the_largest_run_is_that_which_was_run_not_that_which_is_followed() -> None:
+    runs = two_recipes()
+    bad = pd.DataFrame({"recipe": ["old"], "flops": [1e21], "loss": [4.0]})
+    duel = sk.compare(pd.concat([runs, bad]), by="recipe", select="frontier", law="power_constant",
+                      at=1e21, resamples=60, rng=0)  # fmt: skip
+    table = duel.win_probability().set_index("system")
+    assert duel.reach == 1e21
+    assert table.loc["old", "extrapolation"] == 0
+    assert table.loc["new", "extrapolation"] == pytest.approx(np.log10(1e21 / 2e20))
+    assert "largest_not_followed" in [note.code for note in duel.notes]
+
+
+def test_advice_is_never_to_run_the_run_that_is_asked_about() -> None:
+    duel = sk.compare(two_recipes(noise=0.02), by="recipe", at=5e20, resamples=300, rng=0)
+    advice = duel.advice()
+    assert advice
+    assert "4e+20" not in advice
+    assert "8e+20" not in advice

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from scalekit.fitters import Fit, Law, Parameter, fit
+from scalekit.data import read_runs
+from scalekit.fitters import Fit, Law, Parameter, choose_law, fit
 from scalekit.fitters.diagnostics import diagnose
 from scalekit.fitters.laws import CATALOGUE
 from scalekit.fitters.problem import Solution
+from scalekit.tables import RunTable
 from tests.reference.law_examples import EXAMPLES, PARAMS_TOKENS
 
 X = np.geomspace(1e3, 1e7, 24)
@@ -19,7 +23,9 @@ GOOD = {"tokens": X, "loss": (1.5 + 40 / X**0.3) * np.exp(NOISE)}
 
 
 def power_fit(
-    table: dict[str, np.ndarray], law: str | Law = "power_constant", **more: object
+    table: dict[str, np.ndarray] | pd.DataFrame | RunTable,
+    law: str | Law = "power_constant",
+    **more: object,
 ) -> Fit:
     options: dict[str, object] = {"interval": "delta", "resamples": 200, "starts": 6, **more}
     return fit(table, law, **options)  # type: ignore[arg-type]
@@ -118,7 +124,75 @@ def test_outliers() -> None:
     loss = GOOD["loss"].copy()
     loss[7] *= 1.2
     found = power_fit(GOOD | {"loss": loss})
-    assert "row 7 (+18" in message(found, "outliers")
+    assert "row 7 (+20.8%)" in message(found, "outliers")  # of the loss, not of its logarithm
+
+
+def test_outliers_are_named_as_the_file_counts_and_grave_ones_warn(tmp_path: Path) -> None:
+    table = pd.DataFrame(GOOD).assign(run=[f"r{k}" for k in range(24)], recipe="a")
+    table.loc[13, "loss"] *= 3
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    runs = read_runs(tmp_path / "runs.csv", quiet=True).where("tokens>=5000")
+    found = power_fit(runs)
+    told = next(note for note in found.notes if note.code == "outliers")
+    assert "data row 14, run r13 (+2" in told.message
+    assert told.severity == "warning"
+    chosen = choose_law(runs, ["power", "power_constant"])
+    assert "data row 14, run r13" in next(n.message for n in chosen.notes if n.code == "outliers")
+
+
+def test_a_small_outlier_is_only_mentioned() -> None:
+    loss = GOOD["loss"].copy()
+    loss[7] *= 1.04
+    found = power_fit(GOOD | {"loss": loss})
+    assert [note.severity for note in found.notes if note.code == "outliers"] == ["info"]
+
+
+def recipes(**more: object) -> pd.DataFrame:
+    """Runs of two recipes of several sizes each."""
+    both = pd.concat([pd.DataFrame(GOOD)] * 2, ignore_index=True)
+    columns = {"recipe": ["a"] * 24 + ["b"] * 24, "run": [f"r{k}" for k in range(48)], **more}
+    return both.assign(**columns)
+
+
+def test_recipes_fitted_together_are_told() -> None:
+    runs = read_runs(recipes(), quiet=True)
+    told = message(power_fit(runs), "recipes_pooled")
+    assert "Column 'recipe' has 2 values (a, b)" in told
+    assert "--where recipe=a" in told
+    assert "scalekit compare --by recipe" in told
+    chosen = choose_law(runs, ["power", "power_constant"])
+    assert "recipes_pooled" in {note.code for note in chosen.notes}
+    plain = recipes().drop(columns=["recipe", "run"]).assign(corpus=["web", "books"] * 24)
+    assert "'corpus' has 2 values (books, web)" in message(power_fit(plain), "recipes_pooled")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        recipes(recipe="a"),
+        recipes(recipe="a", size_label=[f"{x:.1g}" for x in X] * 2),
+        recipes(recipe="a", trial_id=["x", "y"] * 24),
+        recipes(recipe="a", comment=[f"text {k}" for k in range(48)]),
+        recipes(recipe="a", lr=[0.1, 0.2] * 24),
+        recipes(recipe="a", tags=[["x"]] * 48),
+    ],
+    ids=["one value", "names of sizes", "ids", "prose", "numbers", "lists"],
+)
+def test_columns_that_tell_no_recipes_apart_are_not_told(table: pd.DataFrame) -> None:
+    assert "recipes_pooled" not in codes(power_fit(read_runs(table, quiet=True)))
+
+
+def test_recipes_of_runs_along_compute_are_told() -> None:
+    told = message(
+        power_fit(recipes().rename(columns={"tokens": "flops", "recipe": "group"})),
+        "recipes_pooled",
+    )
+    assert "'group' has 2 values" in told
+
+
+def test_recipes_of_which_a_filter_left_one_are_not_told() -> None:
+    runs = read_runs(recipes(), quiet=True).where("recipe=b")
+    assert "recipes_pooled" not in codes(power_fit(runs))
 
 
 def test_depends_on_choices() -> None:
@@ -126,6 +200,7 @@ def test_depends_on_choices() -> None:
     loss[-1] *= 1.3
     found = power_fit(GOOD | {"loss": loss}, delta=1e-3)
     assert "objective squares" in message(found, "depends_on_choices")
+    assert "'sensitivity' of -o fit.json" in message(found, "depends_on_choices")
 
 
 def test_sensitivity_has_a_row_for_each_choice(good: Fit) -> None:
@@ -150,7 +225,7 @@ def test_what_the_search_tells(good: Fit) -> None:
 
     def told(optima: Solution, **search: object) -> set[str]:
         changed = replace(good, search=replace(good.search, **search))  # type: ignore[arg-type]
-        return {note.code for note in diagnose(changed, optima)} - codes(good)
+        return {note.code for note in diagnose(changed, optima, str)} - codes(good)
 
     assert told(alone) == set()
     assert told(rival) == {"rival_optimum"}

@@ -325,7 +325,7 @@ GOOD = {"tokens": X, "loss": 1.5 + 40 / X**0.3}
          r"has 3 free parameters, but the table has only 2 different scales.*such as 'power'"),
         ({"tokens": [], "loss": []}, {}, InputError, r"has no rows"),
         (GOOD | {"loss": GOOD["loss"] - 2}, {}, FitError,
-         r"takes the logarithm of the loss.*Use objective='squares'"),
+         r"takes the logarithm of the loss.*--objective squares"),
         (GOOD, {"objective": "huber"}, InputError, r"no objective 'huber'. Did you mean 'huber_lo"),
         (GOOD, {"delta": -1}, InputError, r"delta must be a positive number"),
         (GOOD, {"interval": "bootstrap"}, InputError, r"no interval method 'bootstrap'"),
@@ -343,7 +343,7 @@ GOOD = {"tokens": X, "loss": 1.5 + 40 / X**0.3}
         (GOOD, {"fixed": {"A": -1}}, InputError, r"A = -1, but it must be a finite positive num"),
         (GOOD, {"fixed": {"E": np.inf}}, InputError, r"E = inf, but it must be a finite number"),
         (GOOD, {"fixed": {"E": 1, "A": 1, "alpha": 1}}, InputError, r"nothing to fit"),
-        (runs(), {"law": "chinchilla", "along": "flops"}, InputError, r"Leave `along` out"),
+        (runs(), {"law": "chinchilla", "along": "flops"}, InputError, r"Leave --along"),
         (GOOD, {"law": "log(0 - tokens) * a"}, FitError, r"no finite value at any start"),
     ],
 )  # fmt: skip

@@ -125,6 +125,31 @@ def test_far_forecasts_are_wider_and_say_so(choice: sk.fitters.Choice) -> None:
     assert "beyond_roll_outs" in [note.code for note in found.notes]
 
 
+def test_a_forecast_comes_first_and_says_the_scale(choice: sk.fitters.Choice) -> None:
+    text = choice.with_predictions(params=1e11, tokens=2e12).summary()
+    assert text.startswith("loss at params 100B, tokens 2T: ")
+    assert "decades beyond the data in flops" in text.splitlines()[0]
+    assert "times the largest flops of the runs" in text
+
+
+def test_a_fan_has_a_line_through_the_runs_distinct_bands_and_names_its_origins() -> None:
+    flops = np.geomspace(1e16, 1e20, 20)
+    loss = (1.7 + 80 * flops**-0.09) * np.exp(np.random.default_rng(0).normal(0, 0.005, 20))
+    ax = sk.choose_law({"flops": flops, "loss": loss}, ["power", "power_constant"]).plot()
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words.count("origins: forecasts made from here") == 1
+    through = [line for line in ax.lines if len(line.get_xdata()) > 20]
+    assert any(np.ptp(np.log10(line.get_xdata())) == pytest.approx(4) for line in through)
+    bands = [band for band in ax.collections if str(band.get_label()).startswith("one run")]
+    assert len({tuple(band.get_facecolor()[0]) for band in bands}) == 3
+
+
+def test_a_fan_over_two_scales_has_the_combination_at_each_run(choice: sk.fitters.Choice) -> None:
+    ax = choice.plot()
+    rings = next(line for line in ax.lines if line.get_label() == "combination at each run")
+    assert len(rings.get_xdata()) == len(choice.loss)
+
+
 def test_a_fit_gives_the_intervals_of_its_own_roll_outs() -> None:
     fit = sk.fit(isoflops(np.random.default_rng(0)), law="chinchilla_tied", resamples=50)
     plain, rolled = (

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from scalekit.errors import InputError
-from scalekit.selectors.scores import uses
+from scalekit.selectors.scores import convolutions, uses
 from scalekit.selectors.scores.convolutions import Geometry
 from scalekit.selectors.scores.gradient_sum import mean_gradient
 from scalekit.selectors.scores.passes import CheckError, GradientPass
@@ -95,6 +95,15 @@ def test_all_rules_of_a_convolution_agree(geometry: Geometry) -> None:
     assert len(rules) >= (1 if geometry.is_depthwise else 2)
     for name, rule in rules.items():
         assert torch.allclose(rule(), expected, rtol=1e-12), name
+
+
+def test_examples_taken_in_parts_give_the_same_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    geometry = Geometry((6, 4, 3, 3), (1, 1), (1, 1), (1, 1), 1)
+    x, g = torch.rand(7, 4, 8, 8, dtype=torch.double), torch.rand(7, 6, 8, 8, dtype=torch.double)
+    whole = {name: rule() for name, rule in geometry.rules(x, g).items()}
+    monkeypatch.setattr(convolutions, "ROOM", 2 * 6 * 4 * 9 * 8)  # two kernels at a time
+    for name, rule in geometry.rules(x, g).items():
+        assert torch.allclose(rule(), whole[name], rtol=1e-12), name
 
 
 def test_parameters_without_a_rule_are_looped_and_named() -> None:

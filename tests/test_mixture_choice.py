@@ -130,6 +130,32 @@ def test_a_source_without_data_is_told_as_degenerate(fit: MixtureFit) -> None:
     assert any(note.code == "no_counts" for note in fit.choose().notes)
 
 
+@pytest.mark.parametrize("limits", [{}, {"budget": 1e11, "max_epochs": 4}])
+def test_nothing_is_drawn_from_a_source_of_which_there_is_nothing(
+    fit: MixtureFit, limits: dict[str, float]
+) -> None:
+    chosen = fit.choose(available=AVAILABLE | {"books": 0}, **limits)
+    assert chosen.shares["books"] == 0
+    told = [note.message for note in chosen.notes if note.code == "no_data"]
+    assert told == ["There is nothing of 'books' (available says 0), so that its share is zero."]
+
+
+def test_the_order_of_names_changes_nothing() -> None:
+    def turned(values: dict[str, float]) -> dict[str, float]:
+        return dict(reversed(values.items()))
+
+    table = pilots(30)
+    prior, caps = {"web": 0.6, "code": 0.3, "books": 0.1}, {"web": 0.35, "code": 0.6}
+    ways = [(table, AVAILABLE, prior, caps)]
+    ways += [(table[list(reversed(table.columns))], *map(turned, (AVAILABLE, prior, caps)))]
+    shares = [
+        fit_mixture(rows, draws=5).choose(available=counts, budget=1e11, max_epochs=4, prior=pull,
+                                          kl=0.05, caps=limits).shares
+        for rows, counts, pull, limits in ways
+    ]  # fmt: skip
+    assert shares[1] == pytest.approx(shares[0], abs=1e-5)
+
+
 def test_repeated_data_is_worth_less(fit: MixtureFit) -> None:
     scarce = {"available": AVAILABLE, "budget": 1e12}
     plain, valued = fit.choose(**scarce), fit.choose(**scarce, repeat_value=15.387756)
@@ -176,6 +202,8 @@ def test_limits_that_fix_the_mixture_are_met(fit: MixtureFit) -> None:
         ({"available": {"web": 1e9}, "budget": 1e9, "max_epochs": 1}, r"available lacks the sou"),
         ({"available": AVAILABLE | {"wbe": 1}, "budget": 1}, r"no source 'wbe'"),
         ({"available": AVAILABLE | {"web": -1}}, r"count of 'web' is -1"),
+        ({"available": dict.fromkeys(SOURCES, 0)}, r"every count is 0\. Give the tokens"),
+        ({"available": AVAILABLE | {"wbe": 0}}, r"available: there is no source 'wbe'"),
         ({"available": AVAILABLE, "budget": 1e13, "max_epochs": 4},
          r"4 epochs of everything are 4.21T: lower the budget"),
         ({"available": AVAILABLE, "budget": -1, "max_epochs": 4}, r"must be positive"),

@@ -208,7 +208,7 @@ def test_the_catalogue_lists_every_law_with_its_source() -> None:
     assert (table["source"].str.len() > 0).all()
 
 
-def test_percent_shares_and_prefixes_are_told_apart() -> None:
+def test_sources_are_named_by_what_follows_the_prefix() -> None:
     table = pilots()
     read = read_pilots(table)
     assert read.sources == SOURCES
@@ -223,8 +223,20 @@ def test_percent_shares_and_prefixes_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.assign(share_web=t["share_web"] + 0.1), r"shares sum to .*, not to 1"),
-        (lambda t: t.assign(**{c: 100 * t[c] for c in t if c.startswith("share")}), r"percent"),
+        (
+            lambda t: t.assign(share_web=t["share_web"] + 0.1),
+            r"shares sum to 1\.1, not to 1 .*no share, or a sum of others\? Name the share columns",
+        ),
+        (
+            lambda t: t.drop(columns="share_web"),
+            r"shares sum to .*, not to 1 \(share_code, share_books\)\. Is a source missing",
+        ),
+        (
+            lambda t: t.assign(
+                **{c: 100 * t[c] + (t.index == 2) * 9 for c in t if c.startswith("share")}
+            ),
+            r"data row 3: the shares sum to \d+, not to 100",
+        ),
         (lambda t: t.assign(share_web=-t["share_web"]), r"share 'share_web' is -"),
         (lambda t: t.assign(share_web=np.nan), r"write 0 for a source"),
         (lambda t: t.assign(loss_web=3.0), r"'loss_web' is 3 in every row; a constant"),
@@ -251,8 +263,8 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
         ({"law": "E + a * x**b"}, r"names none of the sources web, code, books"),
         ({"law": "E + import(web)"}, r"calls 'import'|Cannot read the formula"),
         ({"law": []}, r"No mixing law was named"),
-        ({"target_weights": {"wbe": 1}}, r"no source 'wbe'|no target 'wbe'"),
-        ({"target_weights": {"web": -1}}, r"target_weights must be zero or more"),
+        ({"target_weights": {"wbe": 1}}, r"no target 'wbe'\. Did you mean 'web'"),
+        ({"target_weights": {"web": -1}}, r"target_weights are web=-1; they must be zero or more"),
         ({"confidence_level": 95}, r"confidence_level is 95"),
         ({"folds": 1}, r"folds \(1\)"),
         ({"shares": ["share_*", "loss_web"]}, r"is named both a share and a target"),
@@ -350,3 +362,20 @@ def test_regmix_54_runs_rank_new_runs_as_well_as_we_say(shared: Path) -> None:
     ranks = [pd.Series(p).corr(pd.Series(observed[name].to_numpy()), method="spearman")
              for p, name in zip(predicted, losses, strict=True)]  # fmt: skip
     assert np.mean(ranks) > 0.97
+
+
+def test_shares_in_percent_are_read_as_such() -> None:
+    table = pilots()
+    percent = table.assign(**{c: 100 * table[c] for c in table if c.startswith("share")})
+    read = read_pilots(percent)
+    np.testing.assert_allclose(read.shares, read_pilots(table).shares)
+    assert "shares_in_percent" in [note.code for note in read.notes]
+
+
+def test_a_pilot_that_diverged_is_named() -> None:
+    table = pilots()
+    assert "far_pilot" not in [note.code for note in fit_mixture(table, draws=20).notes]
+    target = next(c for c in table if c.startswith("loss"))
+    table.loc[6, target] *= 2
+    far = [note for note in fit_mixture(table, draws=20).notes if note.code == "far_pilot"]
+    assert far[0].message.startswith("Data row 7: the target")

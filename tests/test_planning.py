@@ -135,10 +135,18 @@ def test_chosen_runs_beat_random_ones_and_one_larger_run_of_equal_cost() -> None
 
 
 def test_the_expected_probability_goes_from_now_to_certainty() -> None:
-    now = _expected_probability(0.01, 0.01, 0.01)
+    now = _expected_probability(0.8413, 0.01, 0.01)
     assert now == pytest.approx(0.8413, abs=1e-3)
-    assert _expected_probability(0.01, 0.01, 0.005) > now
-    assert _expected_probability(0.01, 0.01, 0.0) == 1.0
+    assert _expected_probability(0.8413, 0.01, 0.005) > now
+    assert _expected_probability(0.8413, 0.01, 0.0) == 1.0
+
+
+def test_what_is_expected_without_news_is_what_the_comparison_says(duel: Comparison) -> None:
+    said = duel.win_probability(3e19)["win_probability"].max()
+    noisy = sk.next_runs(duel, CANDIDATES, budget=1e21, at=3e19, noise=100.0, most=1)
+    assert not len(noisy.table)
+    helped = sk.next_runs(duel, CANDIDATES, budget=1e21, at=3e19).table
+    assert (helped["expected_probability"] > min(said, 0.99) - 0.005).all()
 
 
 def test_a_plan_is_saved_and_drawn(duel: Comparison, tmp_path: Path) -> None:

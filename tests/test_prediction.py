@@ -26,7 +26,7 @@ def test_the_mean_lies_inside_the_interval_of_one_run(fitted: Fit) -> None:
     table = fitted.predict(params=[1e8, 1e9, 1e11], tokens=1e11).table
     assert list(table) == [
         *("params", "tokens", "predicted", "ci_lower", "ci_upper", "obs_lower", "obs_upper"),
-        *("domain", "extrapolation"),
+        *("domain", "extrapolation", "extrapolation_in"),
     ]
     ordered = table[["obs_lower", "ci_lower", "predicted", "ci_upper", "obs_upper"]].to_numpy()
     assert (np.diff(ordered, axis=1) > 0).all()
@@ -100,7 +100,7 @@ def test_the_summary_is_a_sentence_a_row(fitted: Fit) -> None:
     text = fitted.predict(params=70e9, tokens=1.4e12).summary()
     assert text.startswith("loss at params 70B, tokens 1.4T: ")
     assert "95% intervals" in text
-    assert "decades beyond the data" in text
+    assert "decades beyond the data in params" in text
 
 
 def test_a_saved_prediction_is_read_back_as_it_was(fitted: Fit, tmp_path: object) -> None:

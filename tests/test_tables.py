@@ -151,6 +151,17 @@ def test_duplicate_rows_are_kept_and_told() -> None:
     assert len(table) == 5
     assert "2 of 5 rows repeat" in note(table, "duplicate_rows")
     assert "drop_duplicates" in note(table, "duplicate_rows")
+    assert "(row 0, row 1)" in note(table, "duplicate_rows")
+
+
+def test_duplicate_rows_are_numbered_as_the_file_counts(tmp_path: Path) -> None:
+    """A row left out before them does not shift the numbers, nor does a later selection."""
+    frame = pd.concat([runs(loss=[np.nan, 3.0, 2.0]), runs(loss=[1.0, 3.0, 2.0])])
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    table = read_runs(tmp_path / "runs.csv", quiet=True)
+    assert "(data row 5, data row 6)" in note(table, "duplicate_rows")
+    again = check_runs(table.where("loss>2").frame, source=table.provenance.source)
+    assert "(data row 5)" in note(again, "duplicate_rows")
 
 
 def test_rows_that_differ_in_any_column_are_no_duplicates() -> None:

@@ -14,6 +14,7 @@ from scalekit.notes import format_notes, worst
 from scalekit.units import parse_quantity
 
 if TYPE_CHECKING:
+    from scalekit.fitters.fitted import Fit
     from scalekit.results import Result
 
 P = ParamSpec("P")
@@ -70,6 +71,20 @@ def deliver(result: Result, as_json: bool, output: list[Path] | None) -> None:
             typer.echo("\n" + format_notes(result.notes), err=True)
     if worst(result.notes) == "error":
         raise typer.Exit(NOTE_OF_ERROR)
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Return the fit that -o saved; raises InputError where the file holds another result."""
+    from scalekit.fitters.fitted import Fit
+    from scalekit.loading import load
+
+    found = load(path)
+    if not isinstance(found, Fit):
+        raise InputError(
+            f"{path} holds a result of kind '{found.kind}', and a fit is needed. Save one: "
+            "`scalekit fit runs.csv -o fit.json`, and give fit.json."
+        )
+    return found
 
 
 def parse_pairs(text: str | None, option: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from scalekit.cli.common import (
     parse_pairs,
     parse_scales,
 )
+from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def read_systems(
     import pandas as pd
 
     from scalekit.data import read_runs
+    from scalekit.notes import Note
     from scalekit.tables import check_runs
 
     roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
@@ -66,15 +69,27 @@ def read_systems(
         return tables[0], "group"
     stems = [path.stem for path in runs]
     names = stems if len(set(stems)) == len(stems) else [str(path) for path in runs]
+    if by and not any(by in table.frame for table in tables):
+        raise ColumnNotFoundError(
+            f"--by {by}: none of {', '.join(names)} has a column '{by}'. With one file for each "
+            "system leave --by out; else name a column of the files."
+        )
     column = by or "system"
     frames = [
         table.frame if by and by in table.frame else table.frame.assign(**{column: name})
         for table, name in zip(tables, names, strict=True)
     ]
-    notes = [note for table in tables for note in table.notes]
+    notes = [
+        Note(note.code, note.severity, f"{name}: {note.message}")
+        for table, name in zip(tables, names, strict=True)
+        for note in table.notes
+    ]
     joined = pd.concat(frames, ignore_index=True)
     source = " and ".join(table.provenance.source for table in tables)
-    return check_runs(joined, source=source, notes=notes), column
+    checked = check_runs(joined, source=source)
+    said = {note.code for note in notes}  # by file, which tells more than for all together
+    notes += [note for note in checked.notes if note.code not in said]
+    return replace(checked, notes=tuple(notes)), column
 
 
 def compared(
@@ -86,14 +101,31 @@ def compared(
     from scalekit.fitters.comparing import compare as compare_systems
 
     table, column = read_systems(runs, by, columns, where)
-    asked = [
-        next(iter(parse_scales(text).values())) if "=" in text else parse_quantity(text)
-        for text in at or []
-    ]
+    asked, along = parse_asked(at or [], along)
     return compare_systems(
         table, column, law or None, along, select=select, at=asked or None, resamples=resamples,
         confidence_level=level, rng=seed,
     )  # fmt: skip
+
+
+def parse_asked(at: list[str], along: str | None) -> tuple[list[float], str | None]:
+    """Return the scales of --at and what to compare along; a scale that is named decides that."""
+    scales = []
+    for text in at:
+        if "=" not in text:
+            scales.append(parse_quantity(text))
+            continue
+        named = parse_scales(text)
+        for name, value in named.items():
+            if name != (along or name) or len(named) > 1:
+                raise InputError(
+                    f"--at {text}: systems are compared along one scale"
+                    + (f", here {along}. Write --at VALUE" if along else "")
+                    + ". To compare along another, say --along NAME --at VALUE."
+                )
+            along = name
+            scales.append(value)
+    return scales, along
 
 
 @handled
@@ -135,11 +167,14 @@ def crossover(
     output: Output = None,
 ) -> None:
     """Say where two systems cross: scale, interval, probability; "none in range" is an answer."""
-    from scalekit.errors import InputError
+    from scalekit.fitters.comparison import VERDICT_NOTES
 
     duel = compared(runs, by, law, along, select, None, resamples, level, seed, columns, where)
     ends = None if within is None else tuple(parse_quantity(end) for end in within.split(","))
     names = [None, None] if between is None else [name.strip() for name in between.split(",")]
     if len(names) != 2 or (ends is not None and len(ends) != 2):
         raise InputError("--within takes two scales (1e20,1e25), --between two systems (a,b).")
-    deliver(duel.crossover(names[0], names[1], within=ends), as_json, output)
+    found = duel.crossover(names[0], names[1], within=ends)
+    codes = {note.code for note in found.notes} | set(VERDICT_NOTES)
+    of_the_runs = (note for note in duel.notes if note.code not in codes)
+    deliver(replace(found, notes=(*found.notes, *of_the_runs)), as_json, output)

@@ -15,6 +15,7 @@ from scalekit.cli.common import (
     Seed,
     deliver,
     handled,
+    load_fit,
     parse_pairs,
 )
 from scalekit.units import parse_quantity
@@ -38,28 +39,25 @@ def frontier(
     approaches: Annotated[
         bool, typer.Option("--approaches", help="Envelope, isoFLOP and law side by side, of runs.")
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="With --approaches: keep only these rows, recipe=cosine. Repeatable."),
+    ] = None,
     columns: Columns = None,
     as_json: Json = False,
     output: Output = None,
 ) -> None:
     """Say how to spend budgets best under a fitted law: params, tokens, loss, with intervals."""
-    from scalekit.errors import InputError
-    from scalekit.fitters.fitted import Fit
-    from scalekit.loading import load
-
     if approaches:
         from scalekit.data import read_runs
         from scalekit.fitters.approaches import allocation_approaches
 
         roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-        table = read_runs(fit, quiet=True, last_step=False, **roles)
+        table = read_runs(fit, quiet=True, last_step=False, **roles).where(*where or ())
         budgets = [parse_quantity(text) for text in flops]
         deliver(allocation_approaches(table, budgets), as_json, output)
         return
-    loaded = load(fit)
-    if not isinstance(loaded, Fit):
-        raise InputError(f"{fit} holds a result of kind '{loaded.kind}', not a fit.")
-    found = loaded.frontier(
+    found = load_fit(fit).frontier(
         [parse_quantity(text) for text in flops],
         params=None if params is None else parse_quantity(params),
         unique_tokens=None if unique_tokens is None else parse_quantity(unique_tokens),

@@ -99,7 +99,7 @@ def mix(
         "minimum": _fractions(minimum, "--minimum"),
         "groups": {name: members.split("+") for name, members in
                    parse_pairs(group, "--group").items()},
-        "available": None if counts is None else read_counts(counts),
+        "available": None if counts is None else read_counts(counts, zeros=True),
         "budget": None if budget is None else parse_scales(f"budget={budget}")["budget"],
         "max_epochs": max_epochs,
     }  # fmt: skip

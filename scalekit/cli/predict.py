@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Json, Level, Output, deliver, handled
+from scalekit.cli.common import Json, Level, Output, deliver, handled, load_fit
 from scalekit.cli.fit import At, table_of_scales
 from scalekit.errors import InputError
 
@@ -22,9 +22,7 @@ def predict(
     output: Output = None,
 ) -> None:
     """Predict the loss at scales, from a saved fit or a published law."""
-    from scalekit.fitters import Fit
     from scalekit.fitters.published import published
-    from scalekit.loading import load
 
     if not at:
         raise InputError("Say where to predict: --at params=70e9,tokens=1.4T")
@@ -32,7 +30,4 @@ def predict(
     if source.startswith("published:"):
         deliver(published(source).predict(asked), as_json, output)
         return
-    fit = load(source)
-    if not isinstance(fit, Fit):
-        raise InputError(f"{source} holds a {fit.kind}, not a fit. Make one with `scalekit fit`.")
-    deliver(fit.predict(asked, confidence_level=level), as_json, output)
+    deliver(load_fit(source).predict(asked, confidence_level=level), as_json, output)

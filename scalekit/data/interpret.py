@@ -106,8 +106,8 @@ def scale_notes(frame: pd.DataFrame) -> Iterator[Note]:
         yield Note(
             "no_scale",
             "warning",
-            "No column is read as a scale. A law needs one: name it with params=COLUMN, "
-            "tokens=COLUMN, samples=COLUMN or flops=COLUMN.",
+            "No column is read as a scale. A law needs one: name it with --columns params=COLUMN "
+            "(or tokens, samples, flops; in Python read_runs(..., params='COLUMN')).",
         )
     for name, smallest in SMALLEST_PLAUSIBLE.items():
         if name in frame and 0 < frame[name].max() < smallest:
@@ -116,7 +116,8 @@ def scale_notes(frame: pd.DataFrame) -> Iterator[Note]:
                 f"small_{name}",
                 "warning",
                 f"{name} is at most {format_quantity(frame[name].max())}: is the column in other "
-                f"units? Then name the unit behind the column, such as {name}='COLUMN:{unit}'.",
+                f"units? Then name the unit behind the column, such as --columns "
+                f"{name}=COLUMN:{unit} (in Python {name}='COLUMN:{unit}').",
             )
     if all(name in frame for name in ("params", "tokens", "flops")):
         ratio = frame["flops"] / _from_the_others(frame, "flops")

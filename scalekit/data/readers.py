@@ -116,7 +116,7 @@ def _columns_left(names: list[str]) -> Note:
         "columns_left",
         "info",
         f"The table is large, so {len(names)} columns without a role are not kept: {shown}. "
-        "Give one a role (group=COLUMN), or cut the table to the rows that you need.",
+        "Give one a role (--columns group=COLUMN), or cut the table to the rows that you need.",
     )
 
 

@@ -190,8 +190,11 @@ def _pick(role: str, fitting: list[Candidate], source: str) -> tuple[Reading | N
     first = [found for found in fitting if found.rank == best]
     others = ", ".join(str(found.column) for found in fitting if found is not first[0])
     if len(first) == 1:
-        note = Note("other_columns", "info", f"{role} is read from '{first[0].column}'; "
-                    f"{others} could also be meant: choose with {role}=COLUMN.")  # fmt: skip
+        words = (
+            f"{role} is read from '{first[0].column}'; {others} could also be meant: choose with "
+            f"--columns {role}=COLUMN."
+        )
+        note = Note("other_columns", "info", words)
         return first[0].reading, [note] if others else []
     if role in SCALES or role == "loss":
         names = [str(found.column) for found in first]
@@ -202,7 +205,7 @@ def _pick(role: str, fitting: list[Candidate], source: str) -> tuple[Reading | N
         )
     message = (
         f"No column is taken for {role}, since {first[0].column}, {others} all could be; "
-        f"choose with {role}=COLUMN."
+        f"choose with --columns {role}=COLUMN."
     )
     return None, [Note("role_not_taken", "info", message)]
 

@@ -7,12 +7,14 @@ from scalekit.evals.crossed import crossed_difference
 from scalekit.evals.decisions import decision_accuracy, implied_decision_accuracy
 from scalekit.evals.examples import example_evals
 from scalekit.evals.items import fit_item_response, item_table
+from scalekit.evals.model_comparison import ModelComparison
 from scalekit.evals.monotonicity import monotonicity
-from scalekit.evals.paired import ModelComparison, compare_models
+from scalekit.evals.paired import compare_models
 from scalekit.evals.planning import NoiseModel, items_needed
 from scalekit.evals.power import PowerTable, power
 from scalekit.evals.reading import read_evals
-from scalekit.evals.signal_to_noise import SignalReport, signal
+from scalekit.evals.signal_report import SignalReport
+from scalekit.evals.signal_to_noise import signal
 from scalekit.evals.standard_errors import (
     f1_standard_error,
     item_variance,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
-from scalekit.evals.blocks import rows_of
-from scalekit.evals.conventions import is_proportion, known_chance, known_direction
+from scalekit.errors import InputError
 from scalekit.evals.table import DEFAULTS, KEYS, Evals, describe_tasks
+from scalekit.evals.task_facts import count_notes, task_facts
+from scalekit.evals.unit_checks import one_unit
 from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame
 
@@ -39,10 +38,10 @@ def assemble(
     frame = _one_scale_each(_numbers(_labels(frame), source), told)
     frame, left_out["NaN value"] = _without_nan(frame, source, told)
     frame, left_out["repeated row"] = _without_repeats(frame, source, told)
-    frame = _one_unit(frame, unit, told)
+    frame = one_unit(frame, unit, told)
     frame = _one_cluster_each(frame, source, told)
-    tasks = describe_tasks(frame, _task_meta(frame, chance, direction, told))
-    told += _count_notes(tasks, frame)
+    tasks = describe_tasks(frame, task_facts(frame, chance, direction, told))
+    told += count_notes(tasks, frame)
     provenance = Provenance(
         source=source,
         input_hash=digest,
@@ -157,56 +156,6 @@ def _without_repeats(
     return frame[~again], n
 
 
-def _one_unit(frame: pd.DataFrame, unit: str | None, told: list[Note]) -> pd.DataFrame:
-    if unit not in (None, "percent", "fraction"):
-        raise InputError(f"unit must be 'percent', 'fraction' or None; got {unit!r}.")
-    for metric in frame["metric"].unique():
-        rows = (frame["metric"] == metric).to_numpy()
-        if unit == "fraction":
-            continue
-        top = frame[rows].groupby(["benchmark", "recipe", "seed"], observed=True)["value"].max()
-        if not (is_proportion(metric) or unit == "percent"):
-            _suspect_units(frame[rows], metric, told)
-            continue
-        percent, fraction = top[top > 1], top[(top <= 1) & (top > 0)]
-        if len(percent) and len(fraction) and unit is None:
-            raise InputError(
-                f"Metric '{metric}' is in percent for {', '.join(map(str, percent.index[0]))} "
-                f"(largest value {percent.iloc[0]:g}) and in fractions for "
-                f"{', '.join(map(str, fraction.index[0]))} (largest value {fraction.iloc[0]:g}). "
-                "Bring both to one unit, or say unit='percent' or unit='fraction' for all."
-            )
-        if len(percent) or unit == "percent":
-            scaled = [c for c in ("value", "stderr") if c in frame]
-            frame.loc[rows, scaled] = frame.loc[rows, scaled] / 100
-            told.append(
-                Note(
-                    "percent",
-                    "info",
-                    f"Metric '{metric}' was in percent; it is now in fractions of 1.",
-                )
-            )
-    return frame
-
-
-def _suspect_units(rows: pd.DataFrame, metric: str, told: list[Note]) -> None:
-    """Note a metric that lies in [0, 1] for some recipes and reaches towards 100 for others."""
-    ends = rows.groupby(["benchmark", "recipe"], observed=True)["value"].agg(["min", "max"])
-    small = ends[(ends["min"] >= 0) & (ends["max"] <= 1) & (ends["max"] > 0)]
-    large = ends[(ends["min"] >= 0) & (ends["max"] > 5) & (ends["max"] <= 100)]
-    shared = set(small.index.get_level_values(0)) & set(large.index.get_level_values(0))
-    for benchmark in sorted(shared):
-        told.append(
-            Note(
-                "units-suspect",
-                "warning",
-                f"{benchmark} ({metric}): {small.loc[benchmark].index[0]} lies between 0 and 1, "
-                f"{large.loc[benchmark].index[0]} reaches {large.loc[benchmark]['max'].max():g}. "
-                "If both are shares, bring them to one unit.",
-            )
-        )
-
-
 def _one_cluster_each(frame: pd.DataFrame, source: str, told: list[Note]) -> pd.DataFrame:
     if "cluster" not in frame:
         return frame
@@ -236,104 +185,3 @@ def _one_cluster_each(frame: pd.DataFrame, source: str, told: list[Note]) -> pd.
         )
         return frame.drop(columns="cluster")
     return frame
-
-
-def _task_meta(
-    frame: pd.DataFrame,
-    chance: Mapping[str, float] | float | None,
-    direction: Mapping[str, int] | None,
-    told: list[Note],
-) -> pd.DataFrame:
-    tasks = frame[["benchmark", "metric"]].drop_duplicates().reset_index(drop=True)
-    for given, column in ((direction, "metric"), (chance, "benchmark")):
-        for name in given if isinstance(given, Mapping) else ():
-            options = sorted(set(tasks["metric"]) | set(tasks["benchmark"]))
-            if name not in options:
-                raise ColumnNotFoundError(f"No {column} '{name}'. {did_you_mean(name, options)}")
-    tasks["direction"] = [_direction(row, direction) for row in rows_of(tasks)]
-    unknown = sorted(tasks.loc[tasks["direction"] == 0, "metric"].unique())
-    if unknown:
-        told.append(
-            Note(
-                "direction-assumed",
-                "warning",
-                f"Not known whether higher is better for "
-                f"{', '.join(unknown)}: taken as higher. Say lower_is_better=[...] "
-                "if it is lower.",
-            )
-        )
-    tasks["direction"] = tasks["direction"].replace(0, 1)
-    tasks["chance"] = [_chance(row, chance) for row in rows_of(tasks)]
-    return tasks
-
-
-def _direction(row: Any, given: Mapping[str, int] | None) -> int:
-    benchmark, metric = str(row.benchmark), str(row.metric)
-    for name in (metric, benchmark):
-        if given and name in given:
-            return int(given[name])
-    return known_direction(metric) or 0
-
-
-def _chance(row: Any, given: Mapping[str, float] | float | None) -> float:
-    benchmark, metric = str(row.benchmark), str(row.metric)
-    may_be_share = is_proportion(metric) or known_direction(metric) is None or metric == "score"
-    value = given.get(benchmark) if isinstance(given, Mapping) else given
-    value = value if may_be_share else None
-    if value is None:
-        value = known_chance(benchmark) if is_proportion(metric) else None
-    if value is None:
-        return float("nan")
-    if not np.isfinite(value) or not (0 <= value < 1 or not is_proportion(metric)):
-        raise InputError(
-            f"The chance level of '{benchmark}' must be a fraction in [0, 1); got {value:g}."
-        )
-    return float(value)
-
-
-def _count_notes(tasks: pd.DataFrame, frame: pd.DataFrame) -> list[Note]:
-    notes = []
-    gaps = tasks[tasks["missing"] > 0]
-    if len(gaps):
-        listed = ", ".join(
-            f"{r.benchmark} ({r.metric}): {r.missing}" for r in rows_of(gaps.head(5))
-        )
-        notes.append(
-            Note(
-                "missing-cells",
-                "warning",
-                f"{int(gaps['missing'].sum())} answers are "
-                f"missing from the full cross of runs and items: {listed}.",
-            )
-        )
-    if (tasks["seeds"] == 1).all():
-        notes.append(
-            Note(
-                "one-seed",
-                "warning",
-                "Every recipe has one seed: the noise between "
-                "training runs cannot be seen in this log.",
-            )
-        )
-    if (tasks["items"] == 1).any():
-        names = ", ".join(sorted(tasks.loc[tasks["items"] == 1, "benchmark"].unique())[:5])
-        notes.append(
-            Note(
-                "one-item",
-                "warning",
-                f"Only one score per run, no item answers, for "
-                f"{names}: differences cannot be paired by item.",
-            )
-        )
-    for key, part in frame.groupby(["benchmark", "metric"], observed=True):
-        if len(part) > 1 and part["value"].min() == part["value"].max():
-            what = "every answer is correct" if part["value"].iloc[0] == 1 else "never varies"
-            notes.append(
-                Note(
-                    "constant-metric",
-                    "warning",
-                    f"{key[0]} ({key[1]}): {what} (value "
-                    f"{part['value'].iloc[0]:g}); it cannot tell recipes apart.",
-                )
-            )
-    return notes

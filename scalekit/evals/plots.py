@@ -9,9 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from scalekit.evals.paired import ModelComparison
+    from scalekit.evals.model_comparison import ModelComparison
     from scalekit.evals.power import PowerTable
-    from scalekit.evals.signal_to_noise import SignalReport
+    from scalekit.evals.signal_report import SignalReport
     from scalekit.evals.variance import BenchmarkVariance
 
 # colour-blind safe (Okabe and Ito); signal in black, items in blues, training noise in warm tones

@@ -17,6 +17,7 @@ from scalekit.fitters.isoflops import isoflop
 from scalekit.fitters.law import Law
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
+from scalekit.rows import IN_MEMORY
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable
 from scalekit.units import format_quantity
@@ -44,11 +45,11 @@ class Approaches(Result):
     kind: ClassVar[str] = "approaches"
 
     def summary(self) -> str:
-        """Return one line an approach and budget, and whether they agree."""
-        lines = []
+        """Return one line an approach and budget, those refused last, and whether they agree."""
+        lines, refused = [], []
         for row in self.exponents.to_dict("records"):
             if row["refused"]:
-                lines.append(f"{row['approach']}: refused. {row['refused']}")
+                refused.append(f"{row['approach']}: refused. {row['refused']}")
                 continue
             lines.append(
                 f"{row['approach']}: params ~ C^{row['estimate']:.3f} [{row['ci_lower']:.3f}, "
@@ -56,7 +57,7 @@ class Approaches(Result):
             )
             mine = self.table[self.table["approach"] == row["approach"]]
             lines += [f"  {_allocation(at)}" for at in mine.to_dict("records")]
-        return with_notes("\n".join(lines), self.notes)
+        return with_notes("\n".join([*lines, *refused]), self.notes)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row an approach and budget."""
@@ -125,13 +126,16 @@ def allocation_approaches(
     [True, False, False]
     """
     generator = as_generator(rng)
-    frame = runs.frame if isinstance(runs, RunTable) else pd.DataFrame(runs)
+    table_of_runs = runs if isinstance(runs, RunTable) else pd.DataFrame(runs)
     budgets = np.atleast_1d(np.asarray(flops, dtype=float))
     rows, tables, notes = [], [], []
     for name, take in (
-        ("envelope", lambda: _by_envelope(frame if curves is None else curves, budgets, generator)),
-        ("isoflop", lambda: _by_minima(frame, budgets, confidence_level, generator)),
-        ("parametric", lambda: _by_law(frame, law, budgets, confidence_level, generator)),
+        (
+            "envelope",
+            lambda: _by_envelope(table_of_runs if curves is None else curves, budgets, generator),
+        ),
+        ("isoflop", lambda: _by_minima(table_of_runs, budgets, confidence_level, generator)),
+        ("parametric", lambda: _by_law(table_of_runs, law, budgets, confidence_level, generator)),
     ):
         try:
             exponent, table, told = take()
@@ -151,8 +155,8 @@ def allocation_approaches(
     notes += _disagreement(exponents)
     return Approaches(
         exponents, table, confidence_level, tuple({n.message: n for n in notes}.values()),
-        Provenance(source=runs.provenance.source if isinstance(runs, RunTable) else "the table",
-                   n_rows=len(frame), seed=seed_of(rng)),
+        Provenance(source=runs.provenance.source if isinstance(runs, RunTable) else IN_MEMORY,
+                   n_rows=len(table_of_runs), seed=seed_of(rng)),
     )  # fmt: skip
 
 
@@ -169,18 +173,20 @@ Taken = tuple[dict[str, float], pd.DataFrame, tuple[Note, ...]]
 
 
 def _by_law(
-    frame: pd.DataFrame, law: str | Law, budgets: np.ndarray, level: float, rng: np.random.Generator
+    runs: RunTable | pd.DataFrame,
+    law: str | Law,
+    budgets: np.ndarray,
+    level: float,
+    rng: np.random.Generator,
 ) -> Taken:
-    found = fit(frame, law, confidence_level=level, rng=rng).frontier(budgets.tolist())
+    found = fit(runs, law, confidence_level=level, rng=rng).frontier(budgets.tolist())
     return _exponent(found.exponents), found.table, found.notes
 
 
 def _by_minima(
-    frame: pd.DataFrame, budgets: np.ndarray, level: float, rng: np.random.Generator
+    runs: RunTable | pd.DataFrame, budgets: np.ndarray, level: float, rng: np.random.Generator
 ) -> Taken:
-    if "flops" not in frame and {"params", "tokens"} <= set(frame):
-        frame = frame.assign(flops=6.0 * frame["params"] * frame["tokens"])
-    found = isoflop(frame, confidence_level=level, rng=rng)
+    found = isoflop(runs, confidence_level=level, rng=rng)
     return _exponent(found.exponents), found.predict(budgets.tolist()), found.notes
 
 
@@ -189,8 +195,14 @@ def _by_envelope(
 ) -> Taken:
     frame = curves.frame if isinstance(curves, RunTable) else curves
     if "run" not in frame or not frame["run"].duplicated().any():
-        raise InputError("The runs are no training curves: give curves=, with a column run.")
-    found = envelope(frame, rng=rng)
+        source = curves.provenance.source if isinstance(curves, RunTable) else IN_MEMORY
+        found_there = "each run has one row" if "run" in frame else "there is no column run"
+        raise InputError(
+            f"{source} holds no training curves: {found_there}. An envelope needs the log of each "
+            "run, one row a step, with a column run: give a file of them (in Python also beside "
+            "the runs, as curves=)."
+        )
+    found = envelope(curves, rng=rng)
     return _exponent(found.exponents), _along(found, budgets), found.notes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,13 +18,14 @@ from scalekit.fitters.combined import (
     combine,
 )
 from scalekit.fitters.criteria import information_criteria
-from scalekit.fitters.fitted import check_level
+from scalekit.fitters.fitted import check_level, robust_deviation
 from scalekit.fitters.forecast_words import describe_scores, horizon_notes, rival_notes
 from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
 from scalekit.fitters.law import Law
 from scalekit.fitters.model import to_natural
+from scalekit.fitters.outliers import outlier_notes
 from scalekit.fitters.prediction import Prediction, asked_scales, describe_predictions
-from scalekit.fitters.study import Rows, choose_along, make_study, size_of
+from scalekit.fitters.study import Rows, Study, choose_along, make_study, size_of
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
@@ -101,13 +102,14 @@ class Choice(Result):
         table = pd.concat([asked, self.combination.intervals(ahead, level)], axis=1)
         table["domain"] = np.where(ahead.distance > 0, "extrapolation", "interpolation")
         table["extrapolation"] = ahead.distance / np.log(10)
+        table["extrapolation_in"] = np.where(ahead.distance > 0, self.along, "")
         blocks = self.combination.calibration.blocks
         return Prediction(
             table,
             f"combination of {int((self.combination.weights > 0.005).sum())} forms",
             level,
             f"roll-out errors at {blocks} origins",
-            tuple(self.combination.notes(ahead)),
+            tuple(self.combination.notes(ahead, self.along)),
             self.provenance,
         )
 
@@ -121,10 +123,13 @@ class Choice(Result):
         return self.combination.scores().merge(self.criteria, on="candidate", how="left")
 
     def summary(self) -> str:
-        """Return the table of candidates, what the combination is worth, and the notes."""
+        """Return the asked predictions, the candidates, the combination's worth, the notes."""
         found = self.combination
         factor = np.exp(found.past.distance.max())
-        lines = [
+        lines = []
+        if self.asked is not None:
+            lines += [describe_predictions(self.asked, self.confidence_level), ""]
+        lines += [
             f"{len(self.loss)} rows of {self.provenance.source}; {found.calibration.blocks} "
             "roll-outs "
             f"along {self.along}, up to {factor:.3g} times beyond",
@@ -133,8 +138,6 @@ class Choice(Result):
             "roll-outs "
             "that its weights were chosen on",
         ]
-        if self.asked is not None:
-            lines += ["", describe_predictions(self.asked, self.confidence_level)]
         return with_notes("\n".join(lines), self.notes)
 
     def payload(self) -> dict[str, Any]:
@@ -222,7 +225,8 @@ def choose_law(
     fewest = 2 * min(len(candidate.law.parameters) for candidate in candidates)
     found = combine(study, candidates, horizon, as_generator(rng), max(fewest, 4))
     present = study.present[0]
-    notes = (*study.notes, *found.notes(), *rival_notes(found), *horizon_notes(found, horizon))
+    notes = (*study.notes, *found.notes(), *_outlier_notes(study, found),
+             *rival_notes(found), *horizon_notes(found, horizon))  # fmt: skip
     return Choice(
         found,
         information_criteria(study, found.fits),
@@ -237,6 +241,22 @@ def choose_law(
         notes,
         Provenance(**{**vars(study.provenance), "seed": seed_of(rng)}),
     )
+
+
+def _outlier_notes(study: Study, found: Combination) -> Iterator[Note]:
+    """Yield what to tell of rows far off the law that lies nearest to all rows."""
+    present = study.present[0]
+    scales = {name: scale[:1, present] for name, scale in study.members.scales.items()}
+    loss = study.members.loss[0, present]
+    candidates = []
+    for fit in found.fits:
+        if not (fit.candidate.trimmed or fit.candidate.tilt):
+            residuals = np.log(loss) - fit.forecast(scales)[0][0]
+            noise = robust_deviation(residuals, len(fit.law.parameters))
+            candidates.append((noise if np.isfinite(noise) else np.inf, residuals))
+    if candidates:
+        noise, residuals = min(candidates, key=lambda pair: pair[0])
+        yield from outlier_notes(residuals, loss, noise, True, study.locate)
 
 
 def with_roll_out_intervals(fit: Fit, prediction: Prediction) -> Prediction:

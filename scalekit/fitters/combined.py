@@ -96,8 +96,11 @@ class Combination:
         blocks = np.unique(self.past.block, return_inverse=True)[1]
         return float(np.sqrt(np.bincount(blocks, self.past.block_weights * error)).mean())
 
-    def notes(self, ahead: Forecasts | None = None) -> Iterator[Note]:
-        """Yield what a reader of the intervals must know; of these forecasts, where given."""
+    def notes(self, ahead: Forecasts | None = None, along: str = "size") -> Iterator[Note]:
+        """Yield what a reader of the intervals must know; of these forecasts, where given.
+
+        `along` is the scale along which the origins lie.
+        """
         blocks = self.calibration.blocks
         if ahead is None and blocks < FEW_BLOCKS:
             yield Note(
@@ -105,7 +108,7 @@ class Combination:
                 "warning",
                 f"The weights and intervals rest on {blocks} roll-out(s). They are widened for it "
                 "(Student's quantile), but nothing shows that they hold: add smaller runs, or "
-                "curves of the same kind (fit_many).",
+                "forecast curves of the same kind together (in Python: fit_many).",
             )
         if ahead is None:
             return
@@ -114,8 +117,8 @@ class Combination:
             yield Note(
                 "beyond_roll_outs",
                 "error" if asked > 3 * reached else "warning",
-                f"The forecast reaches {np.exp(asked):.3g} times the largest size; the roll-outs "
-                f"were judged over {np.exp(reached):.3g} times only. The interval is drawn on "
+                f"The forecast reaches {np.exp(asked):.3g} times the largest {along} of the runs; "
+                f"the roll-outs went {np.exp(reached):.3g} times only. The interval is drawn on "
                 "linearly in log distance, which no roll-out has tested; a break is not seen.",
             )
         heavy = self.weights >= WEIGHTY

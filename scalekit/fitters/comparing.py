@@ -31,6 +31,7 @@ from scalekit.fitters.systems import fit_systems
 from scalekit.notes import Note
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
+from scalekit.units import format_scale
 
 ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
 UNEQUAL = 1.5  # ratio of mean grid sizes above which the better tuned system has an advantage
@@ -138,11 +139,17 @@ def compare(
         confidence_level=level,
         interval_method=words,
         runs=frame[[by, *scales, "loss"]].rename(columns={by: "system"}),
-        notes=(*notes, *table.notes, *told, *_tuning_notes(chosen, systems, names),
-               *_fit_notes(fits)),
+        notes=(*notes, *_new(table.notes, notes), *told, *_largest_notes(parts, first, along),
+               *_tuning_notes(chosen, systems, names), *_new(_fit_notes(fits), notes)),
         provenance=replace(provenance, rows_left_out=left_out, seed=seed),
     )  # fmt: skip
     return duel.decide([10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, float)))
+
+
+def _new(found: Sequence[Note], said: Sequence[Note]) -> list[Note]:
+    """Return the notes whose code was not said of the same runs before."""
+    codes = {note.code for note in said}
+    return [note for note in found if note.code not in codes]
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,25 @@ def _tuning_notes(select: str, systems: Sequence[System], names: Sequence[str]) 
             "alone. Compare at equal tuning budgets, or drop runs at random until they are equal.",
         )
     ]
+
+
+def _largest_notes(
+    parts: Mapping[str, pd.DataFrame], fits: Mapping[str, Fit], along: str
+) -> list[Note]:
+    """Return a note on each system whose largest run is not among those that its curve follows."""
+    notes = []
+    for name, part in parts.items():
+        largest = part[part[along] == part[along].max()].nsmallest(1, "loss").iloc[0]
+        scales = fits[name].scales.get(along)
+        if scales is not None and largest[along] > scales.max() * (1 + 1e-9):
+            place = format_scale(float(largest[along]), along)
+            words = (
+                f"The largest run of {name} ({place} {along}, loss {largest['loss']:.4g}) is no "
+                "better than a smaller one, so its curve does not follow it. Did it go wrong, or "
+                "is its size wrong for its compute?"
+            )
+            notes.append(Note("largest_not_followed", "warning", words))
+    return notes
 
 
 def _fit_notes(fits: Mapping[str, Fit]) -> list[Note]:

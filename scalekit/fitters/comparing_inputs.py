@@ -43,6 +43,14 @@ def systems_of(frame: pd.DataFrame, by: str, source: str) -> list[str]:
             f"{source}: column '{by}' names only {', '.join(names) or 'nothing'}; "
             "a comparison needs two systems or more."
         )
+    plain = pd.Series(names, index=[" ".join(name.lower().split()) for name in names])
+    alike = plain[plain.index.duplicated(keep=False)].sort_index()
+    if len(alike):
+        shown = " and ".join(f"'{name}'" for name in alike[alike.index == alike.index[0]])
+        raise InputError(
+            f"{source}: column '{by}' has the values {shown}, which differ only in case or spaces. "
+            "Write them alike, or rename one if they are two systems."
+        )
     if len(names) > 50:
         raise InputError(
             f"{source}: column '{by}' has {len(names)} different values; that looks like a number, "

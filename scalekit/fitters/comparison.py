@@ -18,9 +18,9 @@ from scalekit.fitters.comparison_words import (
     verdict_notes,
     verdict_sentence,
 )
-from scalekit.fitters.crossings import times_less
 from scalekit.fitters.crossover import Crossover
 from scalekit.fitters.curve import Curve
+from scalekit.fitters.efficiency import times_less_at
 from scalekit.fitters.find_crossing import find_crossover
 from scalekit.fitters.fitted import Fit
 from scalekit.fitters.law import Law
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 At = float | Sequence[float] | np.ndarray
 
-VERDICT_NOTES = ("far_extrapolation", "drift", "hangs_on_law")
+VERDICT_NOTES = (
+    "far_extrapolation", "below_the_runs", "drift", "hangs_on_law", "crossover_not_identified",
+    "crossing_beyond_data", "several_crossings",
+)  # fmt: skip
 DECADES_ON = 2.0  # the default range of a crossing goes this far beyond the largest run
 
 
@@ -70,10 +73,13 @@ class Comparison(Result):
     @cached_property
     def curves(self) -> dict[str, Curve]:
         """The curve of each system, with its draws."""
+        systems = self.runs["system"].astype(str).to_numpy()
+        scales = self.runs[self.along].to_numpy(float)
         return {
-            name: Curve(fit, self.along, drift, tuple(other[name] for other in self.others))
+            name: Curve(fit, self.along, drift, tuple(other[name] for other in self.others),
+                        scales[systems == name])
             for (name, fit), drift in zip(self.fits.items(), self.drifts, strict=True)
-        }
+        }  # fmt: skip
 
     @property
     def laws(self) -> tuple[Law, ...]:
@@ -83,7 +89,7 @@ class Comparison(Result):
     @property
     def reach(self) -> float:
         """The largest scale that any system was run at."""
-        return max(curve.reach for curve in self.curves.values())
+        return max(curve.span[1] for curve in self.curves.values())
 
     @property
     def drift(self) -> float:
@@ -128,7 +134,7 @@ class Comparison(Result):
                     "ci_upper": np.exp(high),
                     "win_probability": wins[k],
                     "regret": regret[k],
-                    "extrapolation": np.maximum(np.log10(scales / curve.reach), 0.0),
+                    "extrapolation": np.maximum(np.log10(scales / curve.span[1]), 0.0),
                 })
             )  # fmt: skip
         return pd.concat(tables).sort_values("at", kind="stable").reset_index(drop=True)
@@ -165,23 +171,8 @@ class Comparison(Result):
         for "does not reach that loss within six decades" and infinity for "always has it".
         """
         first, second = self._pair(first, second)
-        scales = _positive(at)
-        a, b = self.curves[first], self.curves[second]
-        rows = []
-        for scale in scales:
-            # wide enough for any ratio that one would believe, fine enough to interpolate
-            grid = scale * np.geomspace(1e-6, 1e6, 481)
-            draws = times_less(b.draws(grid), a.draws(np.array([scale])), grid, scale)
-            low, high = np.quantile(
-                draws[~np.isnan(draws)],
-                [(1 - self.confidence_level) / 2, (1 + self.confidence_level) / 2],
-                method="nearest",
-            )
-            centre = times_less(
-                b.estimate(grid)[None], a.estimate(np.array([scale]))[None], grid, scale
-            )
-            rows.append((scale, centre[0], low, high))
-        return pd.DataFrame(rows, columns=["at", "ratio", "ci_lower", "ci_upper"])
+        pair = self.curves[first], self.curves[second]
+        return times_less_at(*pair, _positive(at), self.confidence_level)
 
     def crossover(
         self,
@@ -197,8 +188,8 @@ class Comparison(Result):
         first, second = self._pair(first, second)
         curves = {name: self.curves[name] for name in (first, second)}
         if within is None:
-            low = min(float(curve.observed.min()) for curve in curves.values())
-            high = max(curve.reach for curve in curves.values()) * 10**DECADES_ON
+            low = min(curve.span[0] for curve in curves.values())
+            high = max(curve.span[1] for curve in curves.values()) * 10**DECADES_ON
             within = (low, max(high, float(np.max(self.asked, initial=0.0))))
         return find_crossover(curves, first, second, within, self.confidence_level, self.provenance)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scalekit.axes import GREY, axis_label, new_axes, plain_ticks
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def plot_comparison(duel: Comparison, ax: Axes | None = None, plan: Plan | None 
     The runs of `plan` are drawn as open circles on the curves of their systems.
     """
     ax = new_axes(ax)
-    low = min(float(curve.observed.min()) for curve in duel.curves.values())
+    low = min(curve.span[0] for curve in duel.curves.values())
     grid = np.geomspace(low, max(duel.reach, float(duel.asked[-1])), POINTS)
     tail = (1 - duel.confidence_level) / 2
     tops = []
@@ -50,8 +50,12 @@ def plot_comparison(duel: Comparison, ax: Axes | None = None, plan: Plan | None 
             ax.plot(x, np.exp(curve.estimate(x)), "o", mfc="none", markersize=8, color="black")
     _shade_crossing(duel, ax, float(grid[0]), float(grid[-1]))
     ax.axvline(duel.reach, color=GREY, linewidth=0.8, linestyle=":")
-    ax.text(duel.reach, 1.0, " largest run", color=GREY, fontsize="x-small", va="top",
+    ax.text(duel.reach, 0.98, "largest run ", color=GREY, fontsize="x-small", va="top", ha="right",
             transform=ax.get_xaxis_transform())  # fmt: skip
+    for at in duel.asked:
+        ax.axvline(at, color="black", linewidth=0.8, linestyle=":")
+        ax.text(at, 0.9, "asked ", fontsize="x-small", va="top", ha="right",
+                transform=ax.get_xaxis_transform())  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel=axis_label(duel.along), ylabel="loss")
     ax.set_ylim(top=1.15 * max(tops))
     plain_ticks(ax.yaxis)
@@ -69,14 +73,15 @@ def _shade_crossing(duel: Comparison, ax: Axes, low: float, high: float) -> None
     ax.axvspan(*ends, color=GREY, alpha=0.15, linewidth=0)
     if low < cross.median < high:
         ax.axvline(cross.median, color=GREY, linewidth=1, linestyle="--")
-        ax.text(cross.median, 0.02, f" {format_quantity(cross.median)}", color="#444444",
+        words = f" cross at {format_scale(cross.median, duel.along)}"
+        ax.text(cross.median, 0.02, words, color="#444444",
                 fontsize="small", transform=ax.get_xaxis_transform())  # fmt: skip
 
 
 def plot_win_probability(duel: Comparison, ax: Axes | None = None) -> Axes:
     """Draw the probability that each system is the best, along the scale."""
     ax = new_axes(ax)
-    low = min(float(curve.observed.min()) for curve in duel.curves.values())
+    low = min(curve.span[0] for curve in duel.curves.values())
     grid = np.geomspace(low, max(duel.reach * 10, float(duel.asked[-1])), POINTS)
     table = duel.win_probability(grid)
     for name, colour in _colours(duel).items():
@@ -94,7 +99,8 @@ def plot_win_probability(duel: Comparison, ax: Axes | None = None) -> Axes:
 def plot_crossover(cross: Crossover, ax: Axes | None = None) -> Axes:
     """Draw the interval of the crossing over the range that was looked at."""
     ax = new_axes(ax, 6.4, 1.8)
-    _draw_interval(ax, 0.0, cross.status, cross.median, cross.interval.lower, cross.interval.upper)
+    _draw_interval(ax, 0.0, cross.status, cross.median, cross.interval.lower, cross.interval.upper,
+                   cross.open_below, cross.open_above)  # fmt: skip
     ax.axvspan(*cross.observed, color=GREY, alpha=0.12, linewidth=0, label="run so far")
     ax.set(xscale="log", xlim=cross.within, ylim=(-1, 1), yticks=[], xlabel=axis_label(cross.along))
     ax.set_title(f"where {cross.winner} overtakes {cross.loser}: {cross.status}", fontsize="medium")
@@ -107,25 +113,31 @@ def plot_verdicts(verdicts: Verdicts, ax: Axes | None = None) -> Axes:
     table = verdicts.table
     ax = new_axes(ax, 6.4, 1.2 + 0.4 * len(table))
     for k, row in enumerate(table.to_dict("records")):
-        _draw_interval(ax, k, row["status"], row["median"], row["ci_lower"], row["ci_upper"])
+        _draw_interval(ax, k, row["status"], row["median"], row["ci_lower"], row["ci_upper"],
+                       row["open_below"], row["open_above"])  # fmt: skip
     labels = [
         f"{row[verdicts.across]}: {row['best']} ({row['win_probability']:.2f})"
         for row in table.to_dict("records")
     ]
     ax.set_yticks(range(len(table)), labels, fontsize="small")
     ax.set(xscale="log", xlabel=f"crossing, {axis_label(verdicts.along)}", ylim=(len(table), -1))
-    where = format_quantity(verdicts.at)
+    where = format_scale(verdicts.at, verdicts.along)
     ax.set_title(f"best at {where} {verdicts.along} (probability)", fontsize="medium")
     return ax
 
 
 def _draw_interval(
-    ax: Axes, height: float, status: str, median: float, low: float, high: float
-) -> None:
+    ax: Axes, height: float, status: str, median: float, low: float, high: float,
+    open_below: bool, open_above: bool,
+) -> None:  # fmt: skip
     if status == "none in range":
         ax.text(0.5, height, "no crossing", va="center", ha="center", color=GREY,
                 transform=ax.get_yaxis_transform())  # fmt: skip
         return
     colour = COLOURS[0] if status == "crosses" else GREY
     ax.plot([low, high], [height, height], color=colour, linewidth=3, solid_capstyle="butt")
-    ax.plot([median], [height], "o", color=colour)
+    for end, marker, is_open in ((low, "<", open_below), (high, ">", open_above)):
+        if is_open:  # the interval goes on beyond what was looked at
+            ax.plot([end], [height], marker, color=colour, markersize=10, clip_on=False)
+    if low < median < high:
+        ax.plot([median], [height], "o", color=colour)

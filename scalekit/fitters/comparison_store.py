@@ -45,7 +45,7 @@ def payload_of(duel: Comparison) -> dict[str, Any]:
         "win_probability": dict(zip(last["system"], last["win_probability"], strict=True)),
         "at": duel.asked.tolist(),
         "table": table.to_dict("records"),
-        "sentence": answer(duel, cross),
+        "sentence": "; ".join(answer(duel, cross)) + ".",
         "drift": duel.drift,
         "n_rows": len(duel.runs),
         "rows_left_out": dict(duel.provenance.rows_left_out),

@@ -12,13 +12,15 @@ from scalekit.fitters.crossover import Crossover, probability_text
 from scalekit.fitters.plan import SETTLED
 from scalekit.notes import Note
 from scalekit.results import with_notes
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 if TYPE_CHECKING:
     from scalekit.fitters.comparison import Comparison
 
 FAR = 1.0  # decades beyond the data: a note says so
 TOO_FAR = 3.0
+LEAST_HELP = 0.02  # gain in probability below which runs are not advised
+BELOW = 2.0  # times below the smallest run: a note says so
 ENOUGH_DRAWS = 100  # below, the draws are too few to plan with
 
 
@@ -28,7 +30,7 @@ def verdict_sentence(duel: Comparison) -> str:
     best = table.iloc[0]
     chance = best["win_probability"]
     verb = "wins" if chance >= SETTLED else "leads" if chance >= 0.5 + 0.5 / len(table) else ""
-    where = f"at {format_quantity(best['at'])} {duel.along}"
+    where = f"at {format_scale(best['at'], duel.along)} {duel.along}"
     if not verb:
         return (
             f"{where} the runs do not tell the systems apart (best: {best['system']}, "
@@ -46,8 +48,9 @@ def verdict_sentence(duel: Comparison) -> str:
 def advise(duel: Comparison) -> str:
     """Return which few runs would do most to settle the verdict; empty where it is settled.
 
-    Offers every system runs of one, two and four times the largest scale run so far; for other
-    candidates ask `next_runs`. Empty as well where the law has other scales than that.
+    Offers every system runs of one, two and four times the largest scale run so far, but none
+    near the scale that is asked about, for that would be the run itself; for other candidates ask
+    `next_runs`. Empty as well where the law has other scales than that.
     """
     from scalekit.fitters.planning import next_runs
 
@@ -55,34 +58,42 @@ def advise(duel: Comparison) -> str:
     one_scale = duel.along in next(iter(duel.fits.values())).law.scales
     if best >= SETTLED or not one_scale or duel.drifts.shape[1] < ENOUGH_DRAWS:
         return ""
-    offers = pd.DataFrame({duel.along: duel.reach * np.array([1.0, 2.0, 4.0])})
+    scales = duel.reach * np.array([1.0, 2.0, 4.0])
+    scales = scales[(scales <= duel.asked[-1] / 2) | (scales == duel.reach)]
+    offers = pd.DataFrame({duel.along: scales})
     plan = next_runs(duel, offers.assign(cost=offers[duel.along]), most=2).table
     if not len(plan):
         return ""
     runs = " and ".join(
-        f"{row['system']} at {format_quantity(row[duel.along])}" for row in plan.to_dict("records")
+        f"{row['system']} at {format_scale(row[duel.along], duel.along)}"
+        for row in plan.to_dict("records")
     )
     chance = plan["expected_probability"].iloc[-1]
+    if chance < best + LEAST_HELP:
+        return f"two more runs of up to {format_scale(scales[-1], duel.along)} would hardly help"
     end = "would settle it" if chance >= SETTLED else "would go some way to settle it"
-    return f"more runs of {runs} {end} (expected probability {probability_text(chance)})"
+    now = probability_text(best)
+    return f"more runs of {runs} {end} (expected probability {probability_text(chance)}, now {now})"
 
 
-def answer(duel: Comparison, cross: Crossover) -> str:
-    """Return the whole answer in one line: crossing, verdict, advice."""
-    parts = [cross.sentence(), verdict_sentence(duel), advise(duel)]
-    return "; ".join(part for part in parts if part) + "."
+def answer(duel: Comparison, cross: Crossover) -> list[str]:
+    """Return the whole answer: a crossing that was found, else the verdict, comes first."""
+    parts = [cross.sentence(), verdict_sentence(duel)]
+    if cross.status != "crosses":
+        parts.reverse()
+    return [part for part in (*parts, advise(duel)) if part]
 
 
 def summarise(duel: Comparison) -> str:
     """Return the answer, the table, and how it was made."""
-    cross = duel.crossover()
     table = duel.to_frame()
-    shown = table.assign(at=[format_quantity(x) for x in table["at"]]).to_string(
+    shown = table.assign(at=[format_scale(x, duel.along) for x in table["at"]]).to_string(
         index=False, float_format="{:.4g}".format
     )
     laws = "; ".join(f"{law.name}: loss = {law.formula}" for law in duel.laws)
     lines = [
-        answer(duel, cross),
+        *(f"{part[0].upper()}{part[1:]}." if part[:3] in ("at ", "mor", "two") else f"{part}."
+          for part in answer(duel, duel.crossover())),
         "",
         shown,
         "",
@@ -91,8 +102,8 @@ def summarise(duel: Comparison) -> str:
         f"runs: {_counts(duel)}",
         f"intervals ({duel.confidence_level:.0%}): {duel.interval_method}; allowed change of "
         f"slope beyond the data {duel.drift:.3g}",
-    ]
-    return with_notes("\n".join(lines), (*duel.notes, *cross.notes))
+    ]  # fmt: skip
+    return with_notes("\n".join(lines), duel.notes)
 
 
 def _laws_alone(duel: Comparison) -> list[str]:
@@ -100,8 +111,8 @@ def _laws_alone(duel: Comparison) -> list[str]:
         return []
     lines = []
     for row in duel.by_law().to_dict("records"):
-        place = "" if row["status"] != "crosses" else (
-            f", {row['winner']} overtakes at {format_quantity(row['median'])}")  # fmt: skip
+        where = format_scale(row["median"], duel.along)
+        place = f", {row['winner']} overtakes at {where}" if row["status"] == "crosses" else ""
         chance = probability_text(row["win_probability"])
         lines.append(f"{row['law']}: {row['best']} {chance}{place}")
     return [f"each law alone: {'; '.join(lines)}"]
@@ -117,8 +128,17 @@ def _counts(duel: Comparison) -> str:
 
 
 def verdict_notes(duel: Comparison) -> Iterator[Note]:
-    """Yield notes on how far the last asked scale lies out, and on what the law missed."""
-    decades = float(np.log10(duel.asked[-1] / min(c.reach for c in duel.curves.values())))
+    """Yield notes on the crossing, how far the last asked scale lies out, what the law missed."""
+    yield from duel.crossover().notes
+    decades = float(np.log10(duel.asked[-1] / min(c.span[1] for c in duel.curves.values())))
+    below = max(c.span[0] for c in duel.curves.values()) / duel.asked[0]
+    if below > BELOW:
+        yield Note(
+            "below_the_runs",
+            "warning",
+            f"The scale {format_scale(duel.asked[0], duel.along)} lies {np.log10(below):.1f} "
+            f"decades below the smallest {duel.along} of a system's runs. Is it meant?",
+        )
     if decades > FAR:
         yield Note(
             "far_extrapolation",
@@ -138,9 +158,9 @@ def verdict_notes(duel: Comparison) -> Iterator[Note]:
         yield Note(
             "hangs_on_law",
             "warning",
-            f"The laws name different winners at {format_quantity(duel.asked[-1])} {duel.along} "
-            "(see 'each law alone'); the probability above weighs them equally. Runs at a larger "
-            "scale would tell the laws apart.",
+            f"The laws name different winners at {format_scale(duel.asked[-1], duel.along)} "
+            f"{duel.along} (see 'each law alone'); the probability above weighs them equally. Runs "
+            "at a larger scale would tell the laws apart.",
         )
 
 

@@ -115,17 +115,3 @@ def followed_crossings(differences: np.ndarray, grid: np.ndarray, place: float) 
     rows = np.arange(len(differences))
     ahead = differences[:, int(np.argmin(np.abs(logs - np.log(place))))] < 0
     return np.where(down.any(axis=1), np.exp(places[rows, k]), np.where(ahead, 0.0, np.inf))
-
-
-def times_less(draws: np.ndarray, target: np.ndarray, grid: np.ndarray, scale: float) -> np.ndarray:
-    """Return scale / x for the smallest x at which each row of `draws` comes down to its target."""
-    there = draws <= target
-    k = np.argmax(there, axis=1)
-    rows = np.arange(len(draws))
-    before = np.maximum(k - 1, 0)
-    with np.errstate(all="ignore"):
-        share = (draws[rows, before] - target[:, 0]) / (draws[rows, before] - draws[rows, k])
-    logs = np.log(grid)
-    x = np.exp(logs[before] + np.where(k > 0, share, 0.0) * (logs[k] - logs[before]))
-    ratio = np.where(there.any(axis=1), scale / x, 0.0)
-    return np.where(there[:, 0], np.inf, ratio)

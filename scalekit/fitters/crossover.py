@@ -11,7 +11,7 @@ import pandas as pd
 
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +117,7 @@ class Crossover(Result):
 
     def sentence(self) -> str:
         """Return the answer in one sentence."""
-        low, high = (format_quantity(end) for end in self.within)
+        low, high = (format_scale(end, self.along) for end in self.within)
         span = f"between {low} and {high} {self.along}"
         if self.status == "none in range":
             return (
@@ -125,13 +125,14 @@ class Crossover(Result):
                 f"probability {probability_text(self.probability)} only"
             )
         level = f"{self.interval.confidence_level:.0%}"
-        lower, upper = (format_quantity(e) for e in (self.interval.lower, self.interval.upper))
+        ends = (self.interval.lower, self.interval.upper)
+        lower, upper = (format_scale(end, self.along) for end in ends)
         lower = f"below {lower}" if self.open_below else lower
         upper = f"beyond {upper}" if self.open_above else upper
         chance = probability_text(self.probability)
         if self.status == "crosses":
             return (
-                f"{self.winner} overtakes {self.loser} at {format_quantity(self.median)} "
+                f"{self.winner} overtakes {self.loser} at {format_scale(self.median, self.along)} "
                 f"{self.along} ({level} between {lower} and {upper}; they cross {span} with "
                 f"probability {chance})"
             )
@@ -143,20 +144,20 @@ class Crossover(Result):
             )
         return (
             f"Where {self.winner} and {self.loser} cross is not identified by these runs: they "
-            f"cross {span} with probability {chance}, and {self.winner} would overtake "
-            f"{level} between {lower} and {upper}"
+            f"cross {span} with probability {chance} ({level} interval of the scale at which "
+            f"{self.winner} would overtake: {lower} to {upper})"
         )
 
     def summary(self) -> str:
         """Return the sentence, who is ahead where, and how it was found."""
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.counts.items())
-        places = ", ".join(format_quantity(x) for x in self.estimates) or "nowhere"
+        run = " to ".join(format_scale(end, self.along) for end in self.observed)
+        places = ", ".join(format_scale(x, self.along) for x in self.estimates) or "nowhere"
         lines = [
             self.sentence() + ".",
-            f"the fits themselves cross at: {places}; ahead in turn: {', then '.join(self.order)}; "
-            f"in the limit: {self.in_the_limit}",
-            f"crossings in a resample: {shares}; inside the scales that were run "
-            f"({format_quantity(self.observed[0])} to {format_quantity(self.observed[1])}): "
+            f"the fits without resampling cross at: {places}; ahead in turn: "
+            f"{', then '.join(self.order)}; in the limit: {self.in_the_limit}",
+            f"crossings in a resample: {shares}; inside the scales that were run ({run}): "
             f"probability {probability_text(self.probability_observed)}",
             f"intervals: {self.interval.method}",
         ]

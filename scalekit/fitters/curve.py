@@ -20,13 +20,15 @@ class Curve:
     Student's factor for few runs, plus what the law may get wrong beyond the data: a change of
     slope in log-log, `drift` (draws,), that sets in at `reach`. The draws of `fit` come first,
     then those of each of the `others`. A law of params and tokens is followed along its
-    compute-optimal frontier.
+    compute-optimal frontier. `runs` holds the scales of all runs, also of those that the curve
+    does not follow (default: those that it does).
     """
 
     fit: Fit
     along: str
     drift: np.ndarray = field(default_factory=lambda: np.zeros(0))
     others: tuple[Fit, ...] = ()
+    runs: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not (len(self.fit.law.scales) == 1 and self.fit.law.scales[0] == self.along):
@@ -48,8 +50,14 @@ class Curve:
 
     @property
     def reach(self) -> float:
-        """The largest scale that was observed."""
+        """The largest scale that the curve follows: what lies beyond is extrapolated."""
         return float(self.observed.max())
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The smallest and the largest scale of all runs."""
+        scales = self.observed if self.runs is None else self.runs
+        return float(scales.min()), float(scales.max())
 
     @property
     def fits(self) -> tuple[Fit, ...]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scalekit.columns import Locate
 from scalekit.fitters.model import to_natural
 from scalekit.fitters.objectives import Objective
+from scalekit.fitters.outliers import OUTLIER, outlier_notes
 from scalekit.fitters.problem import Solution
 from scalekit.fitters.solver import solve
 from scalekit.notes import Note
@@ -22,20 +24,22 @@ RIVAL = 0.01  # relative difference of objectives below which another optimum is
 TOO_SINGULAR = 1e10  # of the Hessian with a unit diagonal; sound laws stay below 1e7
 WANDERING = 0.6  # correlation of neighbouring residuals that independent runs do not show
 FEWEST_REPLICATES = 5  # fewer spare runs do not tell the noise
-OUTLIER = 5.0  # noise deviations
 DROPPED = (1, 3, 5)
 MOST_ROWS = 20_000  # above, dropping a handful of rows tells nothing
 
 
-def diagnose(fit: Fit, optima: Solution) -> list[Note]:
-    """Return the notes on a fit; `optima` holds the distinct optima that the starts found."""
+def diagnose(fit: Fit, optima: Solution, locate: Locate) -> list[Note]:
+    """Return the notes on a fit; `optima` holds the distinct optima that the starts found.
+
+    `locate` names a row of the fit to the user.
+    """
     return [
         *_search_notes(fit, optima),
         *_bound_notes(fit),
         *_range_notes(fit),
         *_identification_notes(fit),
         *_sensitivity_notes(fit),
-        *_outlier_notes(fit),
+        *outlier_notes(fit.residuals, fit.loss, fit.noise, fit.objective.on_log, locate),
         *_replicate_notes(fit),
         *_shape_notes(fit),
     ]
@@ -55,7 +59,7 @@ def _search_notes(fit: Fit, optima: Solution) -> Iterator[Note]:
             "starts_disagree",
             "warning",
             f"Only 1 of {search.starts} starts reached the best objective; a better one may be "
-            "missed. Raise `starts`, or take a simpler law.",
+            "missed. Take a simpler law, or (in Python) raise starts=.",
         )
     names = fit.law.names
     for theta, value in zip(optima.theta[1:], optima.value[1:], strict=True):
@@ -216,26 +220,8 @@ def _sensitivity_notes(fit: Fit) -> Iterator[Note]:
             "warning",
             f"One decade beyond the data the law says {row['predicted']:.4g} "
             f"[{row['ci_lower']:.4g}, {row['ci_upper']:.4g}], but other choices leave that "
-            f"interval ({listed}). See .sensitivity.",
-        )
-
-
-def _outlier_notes(fit: Fit) -> Iterator[Note]:
-    if fit.noise == 0:
-        return
-    far = np.flatnonzero(np.abs(fit.residuals) > OUTLIER * fit.noise)
-    if far.size:
-        worst = far[np.argsort(-np.abs(fit.residuals[far]))][:3]
-        shown = ", ".join(
-            f"row {k} ({fit.residuals[k]:+.1%})" if fit.objective.on_log
-            else f"row {k} ({fit.residuals[k]:+.3g})"
-            for k in worst
-        )  # fmt: skip
-        yield Note(
-            "outliers",
-            "info",
-            f"{far.size} row(s) lie more than {OUTLIER:g} deviations from the curve: {shown}"
-            f"{', ...' if far.size > 3 else ''} (numbered among the rows used).",
+            f"interval ({listed}). All choices are in the field 'sensitivity' of -o fit.json, in "
+            "Python fit.sensitivity.",
         )
 
 

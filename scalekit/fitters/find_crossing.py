@@ -56,8 +56,8 @@ def find_crossover(
     number = count_crossings(gap)
     points = followed_crossings(gap, grid, last if len(roots) else high)
     observed = (
-        max(float(curves[name].observed.min()) for name in (first, second)),
-        min(curves[name].reach for name in (first, second)),
+        max(curves[name].span[0] for name in (first, second)),
+        min(curves[name].span[1] for name in (first, second)),
     )
     chance = float(np.mean((points >= low) & (points <= high)))
     tail = (1 - confidence_level) / 2

@@ -203,9 +203,12 @@ class Fit(Result):
         )
 
     def summary(self) -> str:
-        """Return the law, how it was fitted, the parameters, the asked predictions, the notes."""
+        """Return the asked predictions, the law, how it was fitted, the parameters, the notes."""
         left_out = sum(self.provenance.rows_left_out.values())
-        lines = [
+        lines = []
+        if self.asked is not None:
+            lines += [describe_predictions(self.asked, self.confidence_level), ""]
+        lines += [
             f"{self.law.name}: loss = {self.law.formula}"
             if not self.law.between
             else f"{self.law.name}: 0 = {self.law.formula}",
@@ -218,8 +221,6 @@ class Fit(Result):
             "",
             f"intervals: {self.interval_method}; scatter of single runs: {self._scatter()}",
         ]
-        if self.asked is not None:
-            lines += ["", describe_predictions(self.asked, self.confidence_level)]
         return with_notes("\n".join(lines), self.notes)
 
     def _scatter(self) -> str:

@@ -111,4 +111,4 @@ def fit(
         provenance=replace(data.provenance, seed=seed_of(rng)),
     )
     found = replace(found, sensitivity=sensitivity_table(found))
-    return replace(found, notes=(*found.notes, *diagnose(found, distinct)))
+    return replace(found, notes=(*found.notes, *diagnose(found, distinct, data.locate)))

@@ -19,28 +19,29 @@ if TYPE_CHECKING:
     from scalekit.fitters.heldout import RollOut
 
 POINTS = 60
-FAN = ((0.5, 0.30), (0.8, 0.20), (0.95, 0.12))  # level, shade
+FAN = ((0.95, "#dbe6f4"), (0.8, "#b3cae8"), (0.5, "#7fa5d6"))  # level and shade, widest first
 MOST_CANDIDATES = 6
 
 
 def plot_fan(choice: Choice, ax: Axes | None = None) -> Axes:
-    """Draw the runs, what earlier origins forecast, and the fan of intervals ahead.
+    """Draw the runs, the combination through them, earlier forecasts, and the fan ahead.
 
-    Of laws of several scales the fan is drawn where a scale has one value per size: along the
-    lowest loss at each size, from the largest run on at its ratio of scales.
+    Of laws of several scales the combination is drawn as a ring at each run, and the fan from the
+    largest run on, at its ratio of scales.
     """
     ax = new_axes(ax)
     ax.plot(choice.size, choice.loss, ".", color=GREY, ms=4, label="runs", zorder=2)
-    _draw_origins(choice, ax)
+    _draw_through_runs(choice, ax)
     ahead = _way_ahead(choice)
+    ax.plot(ahead[choice.along], choice.predict(ahead).table["predicted"], color=BLUE, lw=1.5,
+            zorder=4, label="combination")  # fmt: skip
     for level, shade in FAN:
-        found = choice.predict(ahead, confidence_level=level).table
+        band = choice.predict(ahead, confidence_level=level).table
         ax.fill_between(
-            ahead[choice.along], found["obs_lower"], found["obs_upper"], color=BLUE,
-            alpha=shade, lw=0,
-            label=f"one run, {level:.0%}",
+            ahead[choice.along], band["obs_lower"], band["obs_upper"], color=shade, lw=0,
+            zorder=1, label=f"one run, {level:.0%}",
         )  # fmt: skip
-    ax.plot(ahead[choice.along], found["predicted"], color=BLUE, lw=1.5, label="combination")
+    _draw_origins(choice, ax)
     ax.set(xscale="log", yscale="log", xlabel=axis_label(choice.along), ylabel="loss")
     plain_ticks(ax.yaxis)
     ax.set_title(f"{choice.provenance.source}: forecast, and what earlier origins said",
@@ -59,6 +60,18 @@ def _way_ahead(choice: Choice) -> pd.DataFrame:
     return table if choice.along in names else table.assign(flops=choice.size[last] * grow)
 
 
+def _draw_through_runs(choice: Choice, ax: Axes) -> None:
+    """Draw what the combination says of the runs: a curve, or (several scales) a ring at each."""
+    if list(choice.scales) == [choice.along]:
+        size = np.geomspace(choice.size.min(), choice.size.max(), POINTS)
+        found = choice.predict(pd.DataFrame({choice.along: size})).table
+        ax.plot(size, found["predicted"], color=BLUE, lw=1.5, zorder=4)
+        return
+    at = pd.DataFrame(dict(choice.scales)).assign(**{choice.along: choice.size}).drop_duplicates()
+    ax.plot(at[choice.along], choice.predict(at).table["predicted"], "o", mfc="none", mec=BLUE,
+            mew=0.7, ms=6, zorder=3, label="combination at each run")  # fmt: skip
+
+
 def _draw_origins(choice: Choice, ax: Axes) -> None:
     found = choice.combination
     past, calibration = found.past, found.calibration
@@ -70,7 +83,9 @@ def _draw_origins(choice: Choice, ax: Axes) -> None:
         rows = rows[np.argsort(past.distance[rows])]
         at = _sizes_of(choice, float(sizes[rows[0]]), past.distance[rows])
         colour = ORANGE
-        ax.axvline(sizes[rows[0]], color=colour, lw=0.6, ls=":", zorder=0)
+        ax.axvline(sizes[rows[0]], color=colour, lw=0.8, ls=":", zorder=0,
+                   label="origins: forecasts made from here" if number == past.origin.min()
+                   else None)  # fmt: skip
         if len(choice.scales) == 1:
             ax.plot(at, np.exp(centre[rows]), color=colour, lw=1, zorder=3,
                     label="earlier forecasts, 95%" if number == past.origin.min() else None,

@@ -58,7 +58,7 @@ def frontier(
     if params is not None:
         found = _at_size(fit, theta, budgets, price, fixed, cap, float(params))
     elif overtrained != 1:
-        found = _overtrained(fit, theta, best, fixed, overtrained)
+        found = _overtrained(fit, theta, best, fixed, overtrained, cap)
     if not np.isfinite(found.loss[0]).any():
         raise FitError(
             f"The law '{fit.law.name}' has no compute-optimal size inside any of these budgets: "
@@ -74,10 +74,11 @@ def frontier(
         table["loss_penalty_lower"], table["loss_penalty_upper"] = low, high
     exponents = pd.DataFrame() if params is not None else _exponents(
         fit, theta, budgets, price, fixed, cap, level)  # fmt: skip
+    notes = (*_notes(fit, budgets, found), *_cap_notes(fit, table, cap, params is not None))
     return Frontier(
         "parametric (law " + fit.law.name + ")", table, exponents,
         _constraint(price, params, unique_tokens, overtrained), level, fit.interval_method,
-        (*_notes(fit, budgets, found), *_cap_notes(fit, table, cap)), fit.provenance,
+        notes, fit.provenance,
     )  # fmt: skip
 
 
@@ -125,8 +126,16 @@ def _at_size(
 
 
 def _overtrained(
-    fit: Fit, theta: np.ndarray, best: Allocation, fixed: Mapping[str, float], factor: float
-) -> Allocation:
+    fit: Fit, theta: np.ndarray, best: Allocation, fixed: Mapping[str, float], factor: float,
+    cap: float,
+) -> Allocation:  # fmt: skip
+    most = float(np.exp(np.nan_to_num(best.log_tokens[0], nan=-np.inf)).max() * np.sqrt(factor))
+    if most > cap * (1 + 1e-9):
+        raise InputError(
+            f"overtrained={factor:g} needs {format_quantity(most)} tokens, and unique_tokens says "
+            f"that there are {format_quantity(cap)}. Leave one of the two out, or fit the law "
+            "'repeated_data'."
+        )
     log_params = best.log_params - 0.5 * np.log(factor)
     log_tokens = best.log_tokens + 0.5 * np.log(factor)
     loss = loss_at(fit.law, theta, log_params, np.exp(log_tokens), fixed)
@@ -193,8 +202,8 @@ def _notes(fit: Fit, budgets: np.ndarray, found: Allocation) -> list[Note]:
             Note(
                 "far_extrapolation",
                 "error" if decades > TOO_FAR else "warning",
-                f"The largest budget lies {decades:.1f} decades beyond the largest run. The "
-                "intervals hold the law to be right there; run something in between.",
+                f"The largest budget lies {decades:.1f} decades of FLOPs beyond the largest run. "
+                "The intervals hold the law to be right there; run something in between.",
             )
         )
     lost = float(np.mean(~np.isfinite(found.loss[1:]).all(axis=1))) if len(found.loss) > 1 else 0.0
@@ -210,7 +219,7 @@ def _notes(fit: Fit, budgets: np.ndarray, found: Allocation) -> list[Note]:
     return notes
 
 
-def _cap_notes(fit: Fit, table: pd.DataFrame, cap: float) -> list[Note]:
+def _cap_notes(fit: Fit, table: pd.DataFrame, cap: float, held: bool) -> list[Note]:
     used_up = table["tokens"] >= 0.999 * cap
     if not used_up.any():
         return []
@@ -219,8 +228,12 @@ def _cap_notes(fit: Fit, table: pd.DataFrame, cap: float) -> list[Note]:
             "data_used_up",
             "warning",
             f"The data are used up at {int(used_up.sum())} of the budgets. The law "
-            f"'{fit.law.name}' knows no repeated data, so it stops at one epoch and spends the "
-            "rest on a larger model; fit the law 'repeated_data' to runs of several epochs to "
-            "reuse them.",
+            f"'{fit.law.name}' knows no repeated data, so it stops at one epoch and "
+            + (
+                "leaves the rest of the budget unspent, since the model's size is held"
+                if held
+                else "spends the rest on a larger model"
+            )
+            + "; fit the law 'repeated_data' to runs of several epochs to reuse them.",
         )
     ]

@@ -102,6 +102,8 @@ def _sentence(row: Mapping[Any, Any]) -> str:
         low, high = row[f"{name}_lower"], row[f"{name}_upper"]
         if not np.isfinite(row[name]):
             return "undetermined"
+        if not np.isfinite([low, high]).all() or np.isclose(low, high, rtol=1e-6, atol=0):
+            return form(row[name])  # held, or without an interval
         return f"{form(row[name])} [{form(low)}, {form(high)}]"
 
     def plain(value: float) -> str:

@@ -95,10 +95,11 @@ class ManyFits(Result):
             ahead = combination.ahead(places[rows], here, size[rows])
             parts.append(combination.intervals(ahead, level).set_index(rows))
             distance[rows] = ahead.distance / np.log(10)
-            notes += list(combination.notes(ahead))
+            notes += list(combination.notes(ahead, self.along))
         table = asked[[*self.by, *self.scales]].reset_index(drop=True).join(pd.concat(parts))
         table["domain"] = np.where(distance > 0, "extrapolation", "interpolation")
         table["extrapolation"] = distance
+        table["extrapolation_in"] = np.where(distance > 0, self.along, "")
         blocks = sum(c.calibration.blocks for c in self.combinations)
         unique = {note.code: note for note in notes}
         return Prediction(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,7 @@ from scalekit.notes import Note
 from scalekit.tables import RunTable
 from scalekit.units import format_quantity
 
-if TYPE_CHECKING:
-    pass
-
+MOST_SURE = 0.999  # the probability that a finite number of draws can say
 SMALLEST_GAIN = 1e-3  # of the variance: a run that removes less is not worth naming
 
 
@@ -80,9 +78,9 @@ def next_runs(
     table = frame.iloc[order].reset_index(drop=True)
     table["cost"], table["spent"] = cost[order], np.cumsum(cost[order])
     table["expected_deviation"] = left
-    if asked.is_verdict:
+    if asked.probability is not None:
         table["expected_probability"] = [
-            _expected_probability(asked.estimate, before, after) for after in left
+            _expected_probability(asked.probability, before, after) for after in left
         ]
     ranking = frame.assign(cost=cost, variance_removed=alone, per_flop=alone / cost)
     return Plan(
@@ -218,11 +216,13 @@ def _deviation(covariance: np.ndarray) -> float:
     return float(np.exp(0.5 * log_volume / size))
 
 
-def _expected_probability(estimate: float, before: float, after: float) -> float:
+def _expected_probability(now: float, before: float, after: float) -> float:
     """Return the expected probability of the side that leads once the runs are in.
 
-    The estimate will move by a normal deviation of sqrt(before^2 - after^2).
+    The estimate lies as far from zero as `now`, the probability in the draws, says of a normal
+    distribution; it will move by a normal deviation of sqrt(before^2 - after^2).
     """
+    estimate = before * ndtri(min(max(now, 1 - MOST_SURE), MOST_SURE))
     moves = np.sqrt(max(before**2 - after**2, 0.0))
     places = estimate + moves * ndtri((np.arange(400) + 0.5) / 400)
     if after <= 0:
@@ -232,7 +232,7 @@ def _expected_probability(estimate: float, before: float, after: float) -> float
 
 def _notes(asked: Question, table: pd.DataFrame, before: float) -> list[Note]:
     notes = list(asked.notes)
-    sure = float(ndtr(abs(asked.estimate) / before)) if asked.is_verdict and before > 0 else 0.0
+    sure = asked.probability or 0.0
     if sure >= SETTLED:
         notes.append(
             Note("already_settled", "info", f"The verdict is settled already (probability "

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 FAR = 1.0  # decades beyond the data: a note says so
 TOO_FAR = 3.0  # decades beyond the data: the note is an error
 QUANTILES = 199  # of the residuals, with which each draw of the curve is widened
-COLUMNS = ("predicted", "ci_lower", "ci_upper", "obs_lower", "obs_upper", "domain", "extrapolation")
+COLUMNS = ("predicted", "ci_lower", "ci_upper", "obs_lower", "obs_upper", "domain",
+           "extrapolation", "extrapolation_in")  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +38,7 @@ class Prediction(Result):
 
     Columns: the scales; `predicted`; `ci_lower, ci_upper` (mean); `obs_lower, obs_upper` (one new
     run); `domain` ("interpolation" or "extrapolation"); `extrapolation`, the decades beyond the
-    nearest end of the data, in the scale where this is largest.
+    nearest end of the data, in the scale where this is largest, `extrapolation_in` ("" inside).
     """
 
     table: pd.DataFrame
@@ -101,7 +102,9 @@ def describe_predictions(table: pd.DataFrame, confidence_level: float) -> str:
                 f"{confidence_level:.0%} intervals)"
             )
         if row["extrapolation"] > 0:
+            scale = row.get("extrapolation_in")  # older saved results have none
             text += f", {row['extrapolation']:.1f} decades beyond the data"
+            text += f" in {scale}" if scale else ""
         lines.append(text)
     return "\n".join(lines)
 
@@ -187,7 +190,7 @@ def predict(fit: Fit, at: pd.DataFrame, confidence_level: float) -> Prediction:
     single = _with_residuals(curve, fit)
     obs_low, obs_high = percentile_interval(single, centre, confidence_level, factor)
     floor = 0.0 if fit.objective.on_log else -np.inf
-    distance = _extrapolation(fit, at)
+    distance, along = _extrapolation(fit, at)
     table = at.assign(
         predicted=centre,
         ci_lower=np.maximum(low, floor),
@@ -196,8 +199,10 @@ def predict(fit: Fit, at: pd.DataFrame, confidence_level: float) -> Prediction:
         obs_upper=obs_high,
         domain=np.where(distance > 0, "extrapolation", "interpolation"),
         extrapolation=distance,
+        extrapolation_in=along,
     )
-    notes = tuple(_distance_notes(float(distance.max(initial=0.0))))
+    furthest = int(distance.argmax()) if len(distance) else None
+    notes = () if furthest is None else _distance_notes(distance[furthest], along[furthest])
     return Prediction(
         table, fit.law.name, confidence_level, fit.interval_method, notes, fit.provenance
     )
@@ -215,24 +220,26 @@ def _with_residuals(curve: np.ndarray, fit: Fit) -> np.ndarray:
     return spread.reshape(-1, curve.shape[1])
 
 
-def _extrapolation(fit: Fit, at: pd.DataFrame) -> np.ndarray:
-    distance = np.zeros(len(at))
+def _extrapolation(fit: Fit, at: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the decades beyond the data (rows,), and the scale in which they are most."""
+    distance, along = np.zeros(len(at)), np.full(len(at), "", dtype=object)
     for name in fit.law.scales:
         seen, asked = fit.scales[name], at[name].to_numpy()
         beyond = np.maximum(np.log10(asked / seen.max()), np.log10(seen.min() / asked))
+        along[beyond > distance] = name
         distance = np.maximum(distance, beyond)
-    return distance
+    return distance, along
 
 
-def _distance_notes(decades: float) -> list[Note]:
+def _distance_notes(decades: float, along: str) -> tuple[Note, ...]:
     if decades <= FAR:
-        return []
-    return [
+        return ()
+    return (
         Note(
             "far_extrapolation",
             "error" if decades > TOO_FAR else "warning",
-            f"The prediction lies {decades:.1f} decades beyond the data. The intervals hold the "
-            "law to be right there, which no interval can show; check it on the largest runs held "
-            "out, and run something in between.",
-        )
-    ]
+            f"The prediction lies {decades:.1f} decades beyond the data in {along}. The intervals "
+            "hold the law to be right there, which no interval can show; check it on the largest "
+            "runs held out, and run something in between.",
+        ),
+    )

@@ -9,26 +9,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scalekit.columns import Locate
 from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
 from scalekit.fitters.objectives import Objective
+from scalekit.fitters.pooling import pooling_notes
 from scalekit.fitters.starts import centred_on
 from scalekit.moderation import SEED_DF, noise_precision
 from scalekit.notes import Note
 from scalekit.results import Provenance
+from scalekit.rows import IN_MEMORY, locate_by, with_runs
 from scalekit.tables import RunTable, check_runs
 
 
 @dataclass(frozen=True)
 class Data:
-    """The rows of a fit as arrays: scales, loss, weights, and which rows belong together."""
+    """The rows of a fit as arrays: scales, loss, weights, and which rows belong together.
+
+    `locate` names a row to the user: its number in the file, and its run.
+    """
 
     scales: Mapping[str, np.ndarray]
     loss: np.ndarray
     weights: np.ndarray
     clusters: np.ndarray
     repeated: bool
+    locate: Locate
     notes: tuple[Note, ...]
     provenance: Provenance
 
@@ -46,7 +53,7 @@ def settle_law(
         if along is not None and along not in settled.scales:
             raise InputError(
                 f"along='{along}' does not go with the law '{settled.name}', which depends on "
-                f"{', '.join(settled.scales)}. Leave `along` out."
+                f"{', '.join(settled.scales)}. Leave --along (in Python along=) out."
             )
         return settled, []
     present = [s for s in ("flops", "tokens", "samples", "params", "step") if s in columns]
@@ -56,8 +63,8 @@ def settle_law(
         return settled.along(along), []
     if not present:
         raise InputError(
-            f"The law '{settled.name}' depends on one scale; say which column with along=. "
-            f"There are: {', '.join(columns)}."
+            f"The law '{settled.name}' depends on one scale; say which column with --along COLUMN "
+            f"(in Python along='COLUMN'). There are: {', '.join(columns)}."
         )
     notes = []
     if len(present) > 1:
@@ -66,7 +73,8 @@ def settle_law(
                 "along_chosen",
                 "info",
                 f"The law '{settled.name}' is fitted along {present[0]}; other scales are there "
-                f"({', '.join(present[1:])}). Say along= to choose.",
+                f"({', '.join(present[1:])}). Choose with --along {present[1]} (in Python "
+                f"along='{present[1]}').",
             )
         )
     return settled.along(present[0]), notes
@@ -119,7 +127,7 @@ def prepare(
     if isinstance(runs, RunTable):
         frame, source, notes = runs.frame, runs.provenance.source, runs.notes
     else:
-        frame, source, notes = pd.DataFrame(runs), "the table", ()
+        frame, source, notes = pd.DataFrame(runs), IN_MEMORY, ()
     if isinstance(weights, np.ndarray):
         if len(weights) != len(frame):
             raise InputError(
@@ -143,7 +151,8 @@ def prepare(
         weighting,
         clusters,
         repeated,
-        (*unique.values(), *told),
+        with_runs(locate_by(kept.index, source), kept),
+        (*unique.values(), *pooling_notes(kept, runs), *told),
         provenance,
     )
 
@@ -202,7 +211,7 @@ def check_enough(law: Law, data: Data, objective: Objective) -> None:
     if objective.on_log and (data.loss <= 0).any():
         row = int(np.flatnonzero(data.loss <= 0)[0])
         raise FitError(
-            f"The objective '{objective.name}' takes the logarithm of the loss, but usable row "
-            f"{row} of {source} has the loss {data.loss[row]:g}. Use objective='squares', or "
-            "give a positive loss."
+            f"The objective '{objective.name}' takes the logarithm of the loss, but {source}, "
+            f"{data.locate(row)}, has the loss {data.loss[row]:g}. Use --objective squares (in "
+            "Python objective='squares'), or give a positive loss."
         )

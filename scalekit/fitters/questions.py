@@ -12,7 +12,7 @@ from scalekit.fitters.allocation import Cost, allocate
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.fitted import Fit
 from scalekit.notes import Note
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, format_scale
 
 FIT_QUESTIONS = ("loss", "optimum", "parameters")
 DUEL_QUESTIONS = ("verdict", "crossover")
@@ -22,13 +22,16 @@ At = float | Mapping[str, float] | None
 
 @dataclass(frozen=True)
 class Question:
-    """A quantity of interest: its draws (draws, answers), the estimate, words and unit."""
+    """A quantity of interest: its draws (draws, answers), the estimate, words and unit.
+
+    Of a verdict, `probability` is the share of draws in which the leader is ahead.
+    """
 
     draws: np.ndarray
     estimate: float
     words: str
     unit: str
-    is_verdict: bool = False
+    probability: float | None = None
     notes: tuple[Note, ...] = ()
 
     @property
@@ -61,9 +64,10 @@ def _ask_comparison(duel: Comparison, question: str, at: At) -> Question:
         centre = duel.curves[second].estimate(place)[0] - duel.curves[first].estimate(place)[0]
         words = (
             f"the difference in log loss of {first} and {second} at "
-            f"{format_quantity(scale)} {duel.along}"
+            f"{format_scale(scale, duel.along)} {duel.along}"
         )
-        return Question(gap, float(centre), words, "", is_verdict=True)
+        chance = float(table["win_probability"].iloc[0])
+        return Question(gap, float(centre), words, "", chance)
     return _ask_crossing(duel, first, second)
 
 
@@ -76,7 +80,8 @@ def _ask_crossing(duel: Comparison, first: str, second: str) -> Question:
     if not cross.estimates:
         raise InputError(
             f"The fits of {first} and {second} do not cross between "
-            f"{format_quantity(cross.within[0])} and {format_quantity(cross.within[1])}, so there "
+            f"{format_scale(cross.within[0], duel.along)} and "
+            f"{format_scale(cross.within[1], duel.along)}, so there "
             "is no crossing to plan for. Ask for the verdict: question='verdict'."
         )
     place = cross.estimates[-1]

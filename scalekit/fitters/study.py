@@ -13,12 +13,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from scalekit.columns import Locate
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.batch import Members
 from scalekit.fitters.evaluations import SAME, behind_best_so_far, behind_monotone
+from scalekit.fitters.pooling import pooling_notes
 from scalekit.moderation import SEED_DF, noise_precision
 from scalekit.notes import Note
 from scalekit.results import Provenance
+from scalekit.rows import IN_MEMORY, locate_by, with_runs
 from scalekit.tables import RunTable, check_runs
 
 SIZES = ("flops", "tokens", "samples", "params", "step")  # in this order, what a run table is along
@@ -36,7 +39,7 @@ class Study:
     `reference`, so that parameters of different curves compare). `keys` names each curve by the
     columns `by`; `groups` numbers the values of each of these columns. `noise` (curves,) is the
     deviation of the log loss of single evaluations, where it is known to be more than the rows
-    show (0 elsewhere).
+    show (0 elsewhere). `locate` names a row to the user, where there is one curve.
     """
 
     by: tuple[str, ...]
@@ -48,6 +51,7 @@ class Study:
     noise: np.ndarray
     notes: tuple[Note, ...]
     provenance: Provenance
+    locate: Locate
 
     def __len__(self) -> int:
         return len(self.members)
@@ -148,8 +152,11 @@ def make_study(
     )
     losses = [part["loss"].to_numpy(float) for part in parts]
     told = _selection_notes(losses) if rows == "single" else [_behind_note(rows, noise)]
-    notes = (*table.notes, *told)
-    return Study(tuple(by), keys, along, size, members, reference, noise, notes, table.provenance)
+    pooled = () if by else pooling_notes(kept, runs)
+    return Study(
+        tuple(by), keys, along, size, members, reference, noise, (*table.notes, *pooled, *told),
+        table.provenance, with_runs(locate_by(kept.index, source), kept),
+    )  # fmt: skip
 
 
 def _look_behind(
@@ -165,7 +172,8 @@ def _look_behind(
             row = part.iloc[rising[0] + 1]
             raise InputError(
                 f"rows='{rows}', but the loss of {name} rises to {row['loss']:.6g} at "
-                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave rows= out."
+                f"{along}={row[along]:.6g}: these rows are single evaluations. Leave --rows "
+                "(in Python rows=) out."
             )
     every = min((np.diff(part[along]).min() for part in parts if len(part) > 1), default=np.inf)
     changed, noise = list(parts), np.full(len(parts), np.nan)
@@ -177,7 +185,7 @@ def _look_behind(
     if np.isnan(noise).all():
         raise InputError(
             f"rows='{rows}': no curve has the {FEWEST_BEHIND} rows from which the noise behind "
-            "them could be told. Leave rows= out."
+            "them could be told. Leave --rows (rows=) out."
         )
     return changed, np.where(np.isnan(noise), np.nanmedian(noise), noise)
 
@@ -203,8 +211,8 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
                 f"In {never} of {len(long)} curves the loss never rises: the rows look like the "
                 "best so far, or smoothed. The noise of single evaluations cannot be seen in them; "
                 "intervals hold for further rows chosen in the same way. To forecast single "
-                "evaluations, say what the rows are: rows='best_so_far', or rows='monotone' (made "
-                "to fall).",
+                "evaluations, say what the rows are: --rows best_so_far, or --rows monotone (made "
+                "to fall; in Python rows='monotone').",
             )
         ]
     return []
@@ -215,7 +223,7 @@ def _frame_of(
 ) -> tuple[pd.DataFrame, str, tuple[Note, ...]]:
     if isinstance(runs, RunTable):
         return runs.frame, runs.provenance.source, runs.notes
-    return pd.DataFrame(runs), "the table", ()
+    return pd.DataFrame(runs), IN_MEMORY, ()
 
 
 def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str | None) -> str:
@@ -231,7 +239,8 @@ def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str |
     found = next((name for name in SIZES if name in have), None)
     if found is None:
         raise ColumnNotFoundError(
-            f"{source} has no scale ({', '.join(SIZES)}). Say which column is one with along=."
+            f"{source} has no scale ({', '.join(SIZES)}). Say which column is one with --along "
+            "COLUMN (in Python along='COLUMN')."
         )
     return found
 

@@ -34,7 +34,7 @@ def _fit_one(
 ) -> tuple[Fit, System]:  # fmt: skip
     """Return the fit to the selected runs of one system, and the system ready for resampling."""
     x, loss = part[along].to_numpy(float), part["loss"].to_numpy(float)
-    curves = "run" in part and part["run"].duplicated().any()
+    curves = "run" in part and part.groupby("run")[along].agg(np.ptp).gt(0).any()
     named = [name] if curves else []  # steps of one run belong together, and to this system only
     groups = ["run"] if curves else keys
     cells = part.groupby(groups, sort=False, dropna=False).ngroup().to_numpy()

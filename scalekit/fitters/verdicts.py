@@ -18,7 +18,7 @@ from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState
 from scalekit.tables import RunTable
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ class Verdicts(Result):
 
     def sentence(self) -> str:
         """Return whether the verdict is the same across the metrics."""
-        where = f"at {format_quantity(self.at)} {self.along}"
+        where = f"at {format_scale(self.at, self.along)} {self.along}"
         sure = self.table[self.table["win_probability"] >= SETTLED]
         number = len(self.table)
         if self.agree:
@@ -141,7 +141,8 @@ def compare_across(
             {across: name, "best": best["system"], "win_probability": best["win_probability"],
              "regret": best["regret"]}
             | {key: cross[key] for key in
-               ("status", "winner", "median", "ci_lower", "ci_upper", "probability")}
+               ("status", "winner", "median", "ci_lower", "ci_upper", "open_below",
+                "open_above", "probability")}
         )  # fmt: skip
     first = next(iter(duels.values()))
     notes = [

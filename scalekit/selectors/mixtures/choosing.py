@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.mixtures.limits import Limits, check_available, make_limits
+from scalekit.selectors.mixtures.limits import NEGLIGIBLE, Limits, check_available, make_limits
 from scalekit.selectors.mixtures.mixture_choice import PRICE_COLUMNS, MixtureChoice
 from scalekit.selectors.mixtures.mixture_fit import MixtureFit
 from scalekit.selectors.mixtures.objective import Aim, check_repeats
@@ -59,8 +59,8 @@ def choose(
     generator = as_generator(rng)
     if available is not None:
         check_available(available)
-    limits = make_limits(fit.sources, caps, minimum, groups, available, budget, max_epochs)
     counts = None if available is None else by_name(available, fit.sources, "available")
+    limits = make_limits(fit.sources, caps, minimum, groups, available, budget, max_epochs)
     reference, label = _baseline(fit, prior, counts)
     if kl < 0:
         raise InputError(f"kl is {kl:g}; it must be zero or more.")
@@ -195,7 +195,7 @@ def _prices(limits: Limits, best: Optimum, convex: bool) -> pd.DataFrame:
     for (name, kind), bound, left, price in zip(
         limits.labels, limits.bound, slack, best.prices[0], strict=True
     ):
-        zero = kind == "minimum" and abs(bound) < 1e-12
+        zero = kind == "minimum" and abs(bound) < NEGLIGIBLE
         trivial = kind == "cap" and bound >= 1
         if left < BINDING and not zero and not trivial:
             saved = 0.01 * price if convex else np.nan
@@ -217,6 +217,12 @@ def _remarks(
         notes.append(Note("no_counts", "warning",
                           "Without the number of tokens of each source the choice may lean on "
                           "data that does not exist. Give available and budget."))  # fmt: skip
+    else:
+        gone = [name for name, count in zip(fit.sources, counts, strict=True) if count == 0]
+        if gone:
+            notes.append(Note("no_data", "warning",
+                              f"There is nothing of {', '.join(map(repr, gone))} (available says "
+                              "0), so that its share is zero."))  # fmt: skip
     for row in table.to_dict("records"):
         notes += _doubts_about({str(key): value for key, value in row.items()})
     if not fit.law.convex:

@@ -18,6 +18,8 @@ from scalekit.selectors.mixtures.training import TrainedSum
 
 DRAWS, REGRESSION_DRAWS = 200, 40
 AUTO = ("loglinear", "bimix", "additive")
+NORMAL_MAD = 0.6745  # median absolute deviation of a standard normal
+FAR, FAR_SHARE = 8.0, 0.05  # robust deviations, share of the loss: beyond both a pilot is told
 
 
 def fit_mixture(
@@ -77,9 +79,13 @@ def fit_mixture(
 def _target_weights(given: Mapping[str, float] | None, targets: Sequence[str]) -> np.ndarray:
     if given is None:
         return np.full(len(targets), 1 / len(targets))
-    found = by_name(given, targets, "target_weights", missing=0.0)
-    if (found < 0).any() or not found.sum() > 0:
-        raise InputError("target_weights must be zero or more, and not all zero.")
+    found = by_name(given, targets, "target_weights", missing=0.0, kind="target")
+    if not (found >= 0).all() or not found.sum() > 0:
+        told = ", ".join(f"{name}={value:g}" for name, value in given.items())
+        raise InputError(
+            f"target_weights are {told}; they must be zero or more, and not all zero. Leave out a "
+            "target that does not count."
+        )
     return np.asarray(found / found.sum())
 
 
@@ -102,6 +108,31 @@ def _remarks(fitted: MixtureFit, draws: int) -> list[Note]:
                     "error",
                     f"Held out, the law predicts '{name}' no better than its mean (R2 {r2:.2f}). "
                     "Do not choose a mixture by it: run more pilots, or try law='auto'.",
+                )
+            )
+    return notes + _far_pilots(fitted)
+
+
+def _far_pilots(fitted: MixtureFit) -> list[Note]:
+    """Return a note on pilots that lie far from what all others say of them."""
+    notes = []
+    held_out = fitted.residuals.mean(axis=0)  # observed less predicted, (targets, pilots)
+    for name, errors, losses in zip(
+        fitted.pilots.targets, held_out, fitted.pilots.losses, strict=True
+    ):
+        there = np.isfinite(errors)
+        spread = np.median(np.abs(errors[there] - np.median(errors[there]))) / NORMAL_MAD
+        far = there & (np.abs(errors) > FAR * spread) & (np.abs(errors) > FAR_SHARE * losses)
+        if far.any():
+            row = int(np.argmax(np.where(far, np.abs(errors), 0.0)))
+            more = f" ({int(far.sum())} such pilots)" if far.sum() > 1 else ""
+            notes.append(
+                Note(
+                    "far_pilot",
+                    "warning",
+                    f"Data row {row + 1}: the target '{name}' is {losses[row]:.4g}, where the "
+                    f"other pilots say {losses[row] - errors[row]:.4g}{more}. Did that run "
+                    "diverge? It moves the mixture; leave it out if so.",
                 )
             )
     return notes

@@ -55,7 +55,8 @@ def make_limits(
 
     `caps` and `minimum` map a source or a group to its largest and smallest share; `groups` maps
     a name to its sources. `available` holds the tokens of each source (all of them, by name);
-    with a `budget` of tokens to draw, no source may be seen more than `max_epochs` times.
+    with a `budget` of tokens to draw, no source may be seen more than `max_epochs` times. A source
+    of which there is nothing has no share.
 
     Raises ColumnNotFoundError for an unknown name, InputError for shares outside [0, 1] and for
     limits that no mixture meets, saying by how much.
@@ -81,6 +82,10 @@ def make_limits(
     for k, epoch_cap in enumerate(_epoch_caps(sources, available, budget, max_epochs)):
         if epoch_cap < upper[k]:
             upper[k], why[k] = epoch_cap, "epochs"
+    if available is not None:
+        for k, count in enumerate(by_name(available, sources, "available")):
+            if count == 0:
+                upper[k], why[k] = 0.0, "no data"
     _check_bounds(sources, lower, upper, why, available, budget, max_epochs)
     identity = np.eye(len(sources))
     box = [(identity[k], upper[k], (name, why[k])) for k, name in enumerate(sources)]
@@ -149,6 +154,8 @@ def check_available(available: Mapping[str, float], what: str = "available") -> 
     for name, count in available.items():
         if not (np.isfinite(count) and count >= 0):
             raise InputError(f"{what}: the count of '{name}' is {count:g}; give zero or more.")
+    if not sum(available.values()) > 0:
+        raise InputError(f"{what}: every count is 0. Give the tokens that each source has.")
 
 
 def _check_bounds(

@@ -14,6 +14,7 @@ from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.selectors.mixtures.catalogue import MixingLaw, mixing_law, term_sum
 from scalekit.selectors.mixtures.pilots import Pilots, as_table, by_name
+from scalekit.selectors.mixtures.reaches import residual_reach
 from scalekit.selectors.mixtures.regressions import TrainedRegression
 from scalekit.selectors.mixtures.training import Scales, Trained, TrainedSum
 
@@ -64,10 +65,10 @@ class MixtureFit(Result):
         """Return predicted losses of `mixtures`: a row for each mixture and target.
 
         `mixtures` has a column (or a value) for every source, by name. `ci_*` bounds the law's
-        curve (draws), `obs_*` the loss of one new run (quantile of held-out residuals, right for
-        mixtures like the pilots). Where the curve is more than twice as uncertain as at any pilot,
-        `extrapolation` is True: go by `ci_*` there. The last rows are the weighted mean of the
-        targets.
+        curve (draws), `obs_*` the loss of one new run (quantile of held-out residuals, scaled by
+        the predicted loss: right for mixtures like the pilots). Where the curve is more than twice
+        as uncertain as at any pilot, `extrapolation` is True: go by `ci_*` there. The last rows
+        are the weighted mean of the targets.
         Raises ColumnNotFoundError for an unknown or missing source, InputError for shares that do
         not sum to one.
         """
@@ -75,7 +76,7 @@ class MixtureFit(Result):
         settled = self.settle_scales(scales)
         centre = self._with_mean(self.trained.predict(shares, settled))[0]
         low, high = self._percentiles(self._with_mean(self.draws.predict(shares, settled)))
-        reach = self._residual_quantiles()[:, None]
+        reach = self._reach(centre)
         at_pilots = self.draws.predict(self.pilots.shares, self.pilots.scales)
         inner_low, inner_high = self._percentiles(self._with_mean(at_pilots))
         known = (inner_high - inner_low).max(axis=1)
@@ -156,16 +157,15 @@ class MixtureFit(Result):
         low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
         return low, high
 
-    def _residual_quantiles(self) -> np.ndarray:
-        """Return how far a new run may lie from the law, for each target and the mean."""
-        whole = self._with_mean(self.residuals)
-        found = []
-        for k in range(whole.shape[1]):
-            size = np.abs(whole[:, k])
-            size = size[np.isfinite(size)]
-            # fits without a fold err a little more than the whole one: no correction is needed
-            found.append(np.quantile(size, self.confidence_level) if len(size) else np.nan)
-        return np.array(found)
+    def _reach(self, centre: np.ndarray) -> np.ndarray:
+        """Return how far new runs may lie from predictions `centre` (targets and mean, rows)."""
+        residuals = self._with_mean(self.residuals)
+        held_out = self._with_mean(self.pilots.losses - self.residuals)
+        reach = [
+            residual_reach(held_out[:, k], residuals[:, k], row, self.confidence_level)
+            for k, row in enumerate(centre)
+        ]
+        return np.array(reach)
 
     def accuracy(self) -> pd.DataFrame:
         """Return, for each target, held-out root mean square error, rank correlation and R2."""

@@ -34,8 +34,8 @@ def plot_predicted(fit: MixtureFit, ax: Axes | None = None) -> Axes:
     error = fit.residuals.mean(axis=0)
     for k, name in enumerate(fit.targets):
         observed = fit.pilots.losses[k]
-        colour = f"C{k % 10}" if k < 10 else None
-        ax.scatter(observed - error[k], observed, s=16, alpha=0.8, lw=0, label=name, color=colour)
+        ax.scatter(observed - error[k], observed, s=16, alpha=0.8, lw=0, label=name,
+                   color=f"C{k % 10}", marker="osD^v"[k // 10 % 5])  # fmt: skip
     low, high = np.nanmin(fit.pilots.losses), np.nanmax(fit.pilots.losses)
     ax.plot([low, high], [low, high], color="0.5", lw=1, zorder=0)
     ax.set(xlabel="predicted loss (held out)", ylabel="observed loss")
@@ -59,9 +59,10 @@ def plot_choice(choice: MixtureChoice, ax: Axes | None = None) -> Axes:
     if table["natural"].notna().any():
         ax.plot(table["natural"], rows, "d", color="C2", ms=4, label="share of the data")
     ax.set_yticks(rows, table["source"])
-    ax.set_xlim(0, min(1.02, 1.08 * float(table[["ci_upper", "share", "unlimited"]].max().max())))
+    shown = ["ci_upper", "share", "unlimited", "natural"]
+    ax.set_xlim(0, min(1.02, 1.08 * float(np.nanmax(table[shown]))))
     ax.set_xlabel("share of the mixture")
-    ax.legend(fontsize="small", frameon=False, loc="lower right")
+    _legend_outside(ax)
     return ax
 
 

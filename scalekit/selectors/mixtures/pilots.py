@@ -117,23 +117,28 @@ def as_table(table: Table, what: str) -> tuple[pd.DataFrame, str]:
 
 
 def by_name(
-    values: Mapping[str, float], names: Sequence[str], what: str, missing: float | None = None
+    values: Mapping[str, float],
+    names: Sequence[str],
+    what: str,
+    missing: float | None = None,
+    kind: str = "source",
 ) -> np.ndarray:
     """Return `values` in the order of `names`; names are never matched by position.
 
-    Raises ColumnNotFoundError for a name that is not in `names`, and, unless `missing` says what
-    to put there, for a name that has no value.
+    `what` and `kind` say in messages where the values stand and what a name is. Raises
+    ColumnNotFoundError for a name that is not in `names`, and, unless `missing` says what to put
+    there, for a name that has no value.
     """
     unknown = [name for name in values if name not in names]
     if unknown:
         raise ColumnNotFoundError(
-            f"{what}: there is no source '{unknown[0]}'. {did_you_mean(str(unknown[0]), names)}"
+            f"{what}: there is no {kind} '{unknown[0]}'. {did_you_mean(str(unknown[0]), names)}"
         )
     absent = [name for name in names if name not in values]
     if absent and missing is None:
         raise ColumnNotFoundError(
-            f"{what} lacks the source '{absent[0]}' (given: {', '.join(map(str, values))}). "
-            "Give a value for every source, by name."
+            f"{what} lacks the {kind} '{absent[0]}' (given: {', '.join(map(str, values))}). "
+            f"Give a value for every {kind}, by name."
         )
     return np.array([float(values.get(name, missing or 0.0)) for name in names])
 
@@ -184,19 +189,21 @@ def _check_shares(
             "Shares are numbers of zero or more; write 0 for a source that was not used."
         )
     total = found.sum(axis=1)
+    notes = []
+    whole = 100 if abs(np.median(total) - 100) <= 100 * TOLERANCE else 1
+    if whole == 100:
+        notes.append(Note("shares_in_percent", "info", "Shares sum to 100: read as percent."))
+        found, total = found / whole, total / whole
     off = np.abs(total - 1)
     if off.max() > TOLERANCE:
         row = int(off.argmax())
-        hint = (
-            "They look like percent: divide them by 100."
-            if np.abs(total - 100).max() <= 100 * TOLERANCE
-            else "Is a source missing from the shares?"
-        )
+        hint = "Is a source missing from the shares? Add its column."
+        if total[row] > 1:
+            hint = "Is a column there that is no share, or a sum of others? Name the share columns."
         raise InputError(
-            f"{source}, data row {row + 1}: the shares sum to {total[row]:.4g}, not to 1 "
-            f"({', '.join(columns)}). {hint}"
+            f"{source}, data row {row + 1}: the shares sum to {whole * total[row]:.4g}, not to "
+            f"{whole} ({', '.join(columns)}). {hint}"
         )
-    notes = []
     if off.max() > 1e-9:
         message = f"Shares sum to {total.min():.4g} to {total.max():.4g} and are rescaled to 1."
         notes.append(Note("shares_rescaled", "info", message))

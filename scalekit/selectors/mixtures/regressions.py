@@ -5,7 +5,7 @@ A booster is one of them on what the additive law leaves over.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +15,17 @@ from scalekit.errors import InputError, require
 from scalekit.selectors.mixtures.pilots import Pilots
 from scalekit.selectors.mixtures.training import Scales, TrainedSum
 
-Predictor = Callable[[np.ndarray], np.ndarray]
-# features (rows, columns), target, weights, hyperparameters or None -> predictor, hyperparameters
-Method = Callable[[np.ndarray, np.ndarray, np.ndarray, Any], tuple[Predictor, Any]]
+Blocks = Sequence[np.ndarray]  # shares (rows, sources), and a law's amounts where there is one
+Predictor = Callable[[Blocks], np.ndarray]
+# blocks, target, weights, hyperparameters or None -> predictor, hyperparameters
+Method = Callable[[Blocks, np.ndarray, np.ndarray, Any], tuple[Predictor, Any]]
 PENALTIES = np.logspace(-6, 3, 28)
+LARGEST_LOG = 12.0  # of lengths, heights and noise of a Gaussian process
 
 
 @dataclass(frozen=True)
 class TrainedRegression:
-    """A regression fitted to pilots: `predictors[member][target]` reads features.
+    """A regression fitted to pilots: `predictors[member][target]` reads blocks of features.
 
     With `base`, it predicts what that law leaves over, and sees the law's amounts as features.
     `weights` (members, pilots) are those that each member was fitted with.
@@ -59,10 +61,10 @@ class TrainedRegression:
         drawn = rng.multinomial(number, np.full(number, 1 / number), size=count)
         return self.refit(drawn[:, clusters].astype(float))
 
-    def _features(self, shares: np.ndarray, member: int, target: int) -> np.ndarray:
+    def _features(self, shares: np.ndarray, member: int, target: int) -> list[np.ndarray]:
         if self.base is None:
-            return shares
-        return np.hstack([shares, _amounts(self.base, shares, member, target)])
+            return [shares]
+        return [shares, _amounts(self.base, shares, member, target)]
 
 
 def train_regression(
@@ -92,7 +94,7 @@ def _fit_all(state: TrainedRegression, weights: np.ndarray) -> TrainedRegression
         row = []
         for k, values in enumerate(left[member]):
             rows = (weight > 0) & np.isfinite(values)
-            features = state._features(pilots.shares, member, k)[rows]
+            features = [block[rows] for block in state._features(pilots.shares, member, k)]
             predict, settings[k] = state.method(features, values[rows], weight[rows], settings[k])
             row.append(predict)
         members.append(tuple(row))
@@ -108,13 +110,14 @@ def _amounts(base: TrainedSum, shares: np.ndarray, member: int, target: int) -> 
 
 
 def quadratic_ridge(
-    features: np.ndarray, target: np.ndarray, weights: np.ndarray, penalty: float | None
+    features: Blocks, target: np.ndarray, weights: np.ndarray, penalty: float | None
 ) -> tuple[Predictor, float]:
-    """Fit shares and their products by ridge, with the penalty of least generalised CV error."""
-    pairs = np.triu_indices(features.shape[1])
+    """Fit features and their products by ridge, with the penalty of least generalised CV error."""
+    pairs = np.triu_indices(sum(block.shape[1] for block in features))
 
-    def expand(shares: np.ndarray) -> np.ndarray:
-        return np.hstack([shares, shares[:, pairs[0]] * shares[:, pairs[1]]])
+    def expand(blocks: Blocks) -> np.ndarray:
+        whole = np.hstack(blocks)
+        return np.hstack([whole, whole[:, pairs[0]] * whole[:, pairs[1]]])
 
     design = expand(features)
     mean, spread = design.mean(axis=0), np.maximum(design.std(axis=0), 1e-9)
@@ -133,54 +136,55 @@ def quadratic_ridge(
 
 
 def gaussian_process(
-    features: np.ndarray, target: np.ndarray, weights: np.ndarray, setting: np.ndarray | None
+    features: Blocks, target: np.ndarray, weights: np.ndarray, setting: np.ndarray | None
 ) -> tuple[Predictor, np.ndarray]:
-    """Fit a Gaussian process: Matérn 5/2 on square roots of shares and on amounts.
+    """Fit a Gaussian process: a sum of Matérn 5/2 kernels, one on the roots of each block.
 
-    Length, height and noise maximise the likelihood; refits keep them.
+    A length and a height for each block, and the noise, maximise the likelihood; refits keep them.
     """
     from scipy.optimize import minimize
     from scipy.spatial.distance import cdist
 
-    count = features.shape[1]
-    spread = features.std(axis=0)
-    # columns behind the shares are a law's amounts, all in one unit; without any, shares only
-    unit = np.maximum(np.sqrt((spread**2).mean()), 1e-12)
-
-    def place(new: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.maximum(new, 0)) / np.sqrt(unit) / np.sqrt(count)
-
-    inputs = place(features)
-    distances = cdist(inputs, inputs)
-    typical = np.median(distances[distances > 0]) if (distances > 0).any() else 1.0
+    roots = [np.sqrt(np.maximum(block, 0)) for block in features]
+    units = [max(float(root.std()), 1e-12) * np.sqrt(root.shape[1]) for root in roots]
+    count = len(roots)
     centre = np.average(target, weights=weights)
     scale = max(target.std(), 1e-12)
     right = (target - centre) / scale
     noise = np.diag(1 / weights)
 
+    def distances(new: Blocks) -> list[np.ndarray]:
+        parts = zip(new, roots, units, strict=True)
+        return [cdist(np.sqrt(np.maximum(block, 0)), root) / unit for block, root, unit in parts]
+
+    def kernel(parameters: np.ndarray, apart: Sequence[np.ndarray]) -> np.ndarray:
+        lengths, heights = np.exp(parameters[:count]), np.exp(parameters[count:-1])
+        parts = zip(apart, lengths, heights, strict=True)
+        return np.asarray(sum(height * _matern(d / length) for d, length, height in parts))
+
+    between = distances(features)
+
     def covariance(parameters: np.ndarray) -> np.ndarray:
-        kernel = np.exp(parameters[1]) * _matern(distances / typical / np.exp(parameters[0]))
-        return np.asarray(kernel + (np.exp(parameters[2]) + 1e-8) * noise)
+        return kernel(parameters, between) + (np.exp(parameters[-1]) + 1e-8) * noise
 
     def badness(parameters: np.ndarray) -> float:
-        lower = np.linalg.cholesky(covariance(np.clip(parameters, -12, 12)))
+        lower = np.linalg.cholesky(covariance(np.clip(parameters, -LARGEST_LOG, LARGEST_LOG)))
         inner = np.linalg.solve(lower, right)
         return float(0.5 * inner @ inner + np.log(np.diagonal(lower)).sum())
 
     if setting is None:
         found = minimize(
             badness,
-            np.array([1.5, 0.0, -3.0]),
+            np.r_[np.ones(count), np.zeros(count), -2.0],
             method="Nelder-Mead",
-            options={"maxfev": 80, "xatol": 0.05, "fatol": 0.05},
+            options={"maxfev": 150, "xatol": 0.05, "fatol": 0.05},
         )
-        setting = np.clip(found.x, -12, 12)
+        setting = np.clip(found.x, -LARGEST_LOG, LARGEST_LOG)
     solved = np.linalg.solve(covariance(setting), right)
-    length, height = typical * np.exp(setting[0]), np.exp(setting[1])
+    fixed = setting
 
-    def predict(new: np.ndarray) -> np.ndarray:
-        kernel = height * _matern(cdist(place(new), inputs) / length)
-        return np.asarray(centre + scale * kernel @ solved)
+    def predict(new: Blocks) -> np.ndarray:
+        return np.asarray(centre + scale * kernel(fixed, distances(new)) @ solved)
 
     return predict, setting
 
@@ -191,7 +195,7 @@ def _matern(distance: np.ndarray) -> np.ndarray:
 
 
 def boosted_trees(
-    features: np.ndarray, target: np.ndarray, weights: np.ndarray, setting: object
+    features: Blocks, target: np.ndarray, weights: np.ndarray, setting: object
 ) -> tuple[Predictor, object]:
     """Fit LightGBM with RegMix's settings: 1000 trees at a rate of 0.01."""
     lightgbm = require("lightgbm", "lightgbm", "The law 'lightgbm'")
@@ -199,8 +203,8 @@ def boosted_trees(
         n_estimators=1000, learning_rate=0.01, verbosity=-1, random_state=0, n_jobs=1,
         min_child_samples=min(20, max(2, len(target) // 8)),
     )  # fmt: skip
-    model.fit(features, target, sample_weight=weights)
-    return lambda new: np.asarray(model.predict(new)), setting
+    model.fit(np.hstack(features), target, sample_weight=weights)
+    return lambda new: np.asarray(model.predict(np.hstack(new))), setting
 
 
 METHODS: dict[str, Method] = {

@@ -185,7 +185,10 @@ def mixture_config(schedule: Schedule, style: str, paths: Mapping[str, str] | No
     given = dict(paths or {name: name for name in schedule.sources})
     missing = [name for name in schedule.sources if name not in given]
     if missing:
-        raise InputError(f"paths lacks the source '{missing[0]}'.")
+        raise InputError(
+            f"paths lacks the source '{missing[0]}' (given: {', '.join(given)}). Give a path for "
+            "every source, by name."
+        )
     blocks, start = [], 0.0
     for number, (end, shares) in enumerate(schedule.phases):
         head = f"# phase {number + 1}: {start:.0%} to {end:.0%} of training"

@@ -10,7 +10,7 @@ import numpy as np
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance
-from scalekit.selectors.mixtures.pilots import Table, as_table, by_name
+from scalekit.selectors.mixtures.pilots import TOLERANCE, Table, as_table, by_name
 from scalekit.selectors.mixtures.schedule import Phase, Schedule
 from scalekit.units import format_quantity, parse_quantity
 
@@ -20,11 +20,11 @@ NAME_COLUMNS = ("source", "domain", "language", "name")
 COUNT_COLUMNS = ("count", "tokens", "samples", "examples", "size")
 
 
-def read_counts(counts: Counts, what: str = "counts") -> dict[str, float]:
+def read_counts(counts: Counts, what: str = "counts", zeros: bool = False) -> dict[str, float]:
     """Return how much there is of each source: a mapping, or a CSV with `source` and `count`.
 
     Counts may be written "1.4T". Raises InputError for a repeated name and for a count that is
-    not a positive number: a source without data cannot be drawn from.
+    not a positive number: a source without data cannot be drawn from. With `zeros` it may be zero.
 
     >>> read_counts({"en": "2.7B", "sw": 1e6})
     {'en': 2700000000.0, 'sw': 1000000.0}
@@ -49,7 +49,7 @@ def read_counts(counts: Counts, what: str = "counts") -> dict[str, float]:
         raise InputError(f"{what} is empty. Give the number of tokens of each source.")
     found = {name: parse_quantity(value) for name, value in pairs}  # type: ignore[arg-type]
     for name, count in found.items():
-        if not (np.isfinite(count) and count > 0):
+        if not (np.isfinite(count) and (count > 0 or (zeros and count == 0))):
             raise InputError(
                 f"{what}: '{name}' has {count:g}; every source needs a positive count. Leave out "
                 "a source without data."
@@ -172,9 +172,14 @@ def cooldown(
     known = read_counts(counts)
     base = np.array(list(known.values()))
     if mixture is not None:
-        base = by_name(mixture, list(known), "mixture")
-        if (base < 0).any() or not base.sum() > 0:
-            raise InputError("mixture: shares must be zero or more, and not all zero.")
+        # what a choice left out for want of data has no count here
+        drawn_from = {n: share for n, share in mixture.items() if share != 0 or n in known}
+        base = by_name(drawn_from, list(known), "mixture")
+        if not (base >= 0).all() or abs(base.sum() - 1) > TOLERANCE:
+            raise InputError(
+                f"mixture: the shares sum to {base.sum():.4g} (least {base.min():g}); they must be "
+                "zero or more and sum to 1. Divide them by their sum if they are weights."
+            )
     notes = []
     if start < end:
         notes.append(Note("warming", "warning",

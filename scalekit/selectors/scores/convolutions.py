@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
@@ -11,7 +12,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+Rule = Callable[["Tensor", "Tensor"], "Tensor"]
+
+ROOM, ROOM_GPU = 12 * 2**20, 256 * 2**20  # bytes that a rule may hold for the examples it takes
 LARGEST_MAP = 400  # input positions up to which Gram matrices of the map are worth trying
+
+
+def in_parts(rule: Rule, x: Tensor, g: Tensor, size: int) -> Tensor:
+    """Return `rule(x, g)` [B], for as many examples at a time as fit; one takes `size` bytes."""
+    import torch
+
+    room = ROOM if x.device.type == "cpu" else ROOM_GPU
+    count = max(room // max(size, 1), 1)
+    if count >= len(x):
+        return rule(x, g)
+    return torch.cat([rule(*pair) for pair in zip(x.split(count), g.split(count), strict=True)])
 
 
 def precise(values: Tensor) -> Tensor:
@@ -49,16 +64,25 @@ class Geometry:
         return convolve(x, kernel, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def rules(self, x: Tensor, g: Tensor) -> dict[str, Callable[[], Tensor]]:
-        """Return the ways to the squared norm that fit this shape, by name."""
-        rules = {"shift": lambda: self.by_shifts(x, g)}
+        """Return the ways to the squared norm that fit this shape, by name.
+
+        Each takes as many examples at a time as `ROOM` allows, so that a batch of large kernels
+        does not hold all their gradients at once.
+        """
+        kernel, seen = prod(self.kernel), prod(x.shape[1:])
+        positions = prod(self.sizes)
+        ways: dict[str, tuple[Rule, int]] = {"shift": (self.by_shifts, kernel // positions + seen)}
         if len(self.sizes) == 2 and self.groups == 1 and self.sizes[1] > 1:
-            rules["rows"] = lambda: self.by_rows(x, g)
+            ways["rows"] = (self.by_rows, kernel // self.sizes[0] + self.sizes[1] * seen)
         if not self.is_depthwise:
-            rules["loop"] = lambda: self.by_loop(x, g)
-            rules["grouped"] = lambda: self.by_groups(x, g)
+            ways["loop"] = (self.by_loop, 0)
+            ways["grouped"] = (self.by_groups, kernel)
         if self.groups == 1 and prod(x.shape[2:]) <= LARGEST_MAP and len(self.sizes) == 2:
-            rules["gram"] = lambda: self.by_gram(x, g)
-        return rules
+            ways["gram"] = (self.by_gram, 2 * prod(x.shape[2:]) ** 2)
+        return {
+            name: partial(in_parts, rule, x, g, numbers * x.element_size())
+            for name, (rule, numbers) in ways.items()
+        }
 
     @property
     def is_depthwise(self) -> bool:

@@ -1,0 +1,74 @@
+"""Rows that one curve is laid through although a column tells recipes apart: said, not guessed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from scalekit.columns import ROLES
+from scalekit.notes import Note
+from scalekit.tables import RunTable
+
+MOST_VALUES = 20  # a column of text with more names runs, or is prose
+SIZES = ("params", "tokens", "samples")
+# words in the name of a column that tells runs apart, not recipes
+_OF_RUNS = re.compile(r"(^|.*[^a-z])(run|runs|id|ids|uuid|seed|job|trial)($|[^a-z].*)|name", re.I)
+
+
+def pooling_notes(frame: pd.DataFrame, runs: Any = None) -> Iterator[Note]:
+    """Yield a warning where `frame`, to be fitted as one, holds the runs of several recipes.
+
+    Recipes are told apart by the column `group`, or by a column of text with 2 to 20 values under
+    which sizes vary: values with one size each, or one run each, are names of sizes and runs.
+    `runs` is what the frame comes from; a table read by `read_runs` knows the names of the source.
+    """
+    others = [name for name in frame if name not in ROLES and _is_text(frame[name])]
+    found = [name for name in ["group", *others] if name in frame and _tells_recipes(frame, name)]
+    if not found:
+        return
+    readings = runs.readings if isinstance(runs, RunTable) else ()
+    called = {reading.role: reading.column for reading in readings if reading.column}
+    names = [called.get(str(name), str(name)) for name in found]
+    values = sorted(frame[found[0]].dropna().astype(str).unique())
+    listed = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
+    also = f" (so do {', '.join(names[1:4])})" if names[1:] else ""
+    yield Note(
+        "recipes_pooled",
+        "warning",
+        f"Column '{names[0]}' has {len(values)} values ({listed}){also}: their runs are fitted "
+        f"together, as one recipe. Fit one, with --where {names[0]}={values[0]} (in Python "
+        f"read_runs(...).where('{names[0]}={values[0]}')), or compare them: scalekit compare "
+        f"--by {names[0]} (in Python compare(runs, by='{names[0]}')).",
+    )
+
+
+def _is_text(column: pd.Series) -> bool:
+    kind = pd.api.types
+    return bool(
+        kind.is_string_dtype(column)
+        or isinstance(column.dtype, pd.CategoricalDtype)
+        or kind.is_object_dtype(column)
+    )
+
+
+def _tells_recipes(frame: pd.DataFrame, name: Any) -> bool:
+    """Tell whether the values of a column are recipes, not names of runs or of sizes."""
+    if name != "group" and _OF_RUNS.fullmatch(str(name)):
+        return False
+    present = frame[name].notna()
+    labels = frame.loc[present, name].astype(str)
+    count = labels.nunique()
+    if count < 2 or (name != "group" and count > MOST_VALUES):
+        return False
+    runs = frame["run"].nunique() if "run" in frame else len(labels)
+    if runs < 2 * count:
+        return False
+    varying = [size for size in SIZES if size in frame and frame[size].min() < frame[size].max()]
+    if not varying:
+        return True
+    sizes = frame.loc[present, varying].groupby(labels.to_numpy()).nunique()
+    several = int((sizes > 1).all(axis=1).sum())
+    return several >= (1 if name == "group" else 2)
