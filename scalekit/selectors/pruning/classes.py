@@ -69,7 +69,7 @@ def quotas_of(
         unknown = [label for label in quotas if label not in there]
         if unknown:
             raise InputError(
-                f"quotas names the class '{unknown[0]}', which has no example. "
+                f"quotas (--quota) names the class '{unknown[0]}', which has no example. "
                 f"{did_you_mean(str(unknown[0]), [str(k) for k in there])}"
             )
         below = [label for label, n in quotas.items() if n < 0]
