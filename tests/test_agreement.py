@@ -59,7 +59,7 @@ def test_scores_without_direction_are_left_out_and_told() -> None:
     assert "mystery" in found.notes[0].message
     told = sk.agreement(scores().assign(mystery=np.arange(400.0)), higher_is={"mystery": "hard"})
     assert "mystery" in set(told.pairs["second"])
-    with pytest.raises(InputError, match="needs two scores"):
+    with pytest.raises(InputError, match=r"needs two scores with a direction.* second seed"):
         sk.agreement(scores()[["id", "el2n"]])
 
 
@@ -74,6 +74,16 @@ def test_two_modes_of_the_loss_find_planted_labels() -> None:
     assert (caught & wrong).sum() / caught.sum() > 0.75
     assert "most by class" in found.summary()
     assert found.plot().get_xlabel()
+
+
+def test_the_smallest_losses_are_never_suspects_and_the_largest_come_first() -> None:
+    """A wide high mode has more density at both ends than a narrow low one."""
+    rng = np.random.default_rng(5)
+    loss = np.r_[rng.normal(3, 0.05, 900), rng.normal(5, 2, 300).clip(3.2), 0.0]
+    found = sk.mislabelled(pd.DataFrame({"id": range(1201), "loss": loss}))
+    assert 1200 not in found.ids
+    assert found.ids[0] == loss.argmax()
+    assert (np.diff(found.table.sort_values("score")["probability"]) >= -1e-9).all()
 
 
 def test_threshold_samples_and_information_decide_as_published(tmp_path: Path) -> None:

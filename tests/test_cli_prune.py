@@ -85,7 +85,7 @@ def test_transferability_curriculum_and_theory() -> None:
         (("prune", "seed0.csv", "--keep", "1.5", "--by", "el2n"), "keep must lie between 0 and 1"),
         (("prune", "seed0.csv", "--keep", "0.5", "--by", "odd"), "--higher-is"),
         (("prune", "none.csv", "--keep", "0.5"), "none.csv"),
-        (("prune", "features.npy", "--keep", "0.5"), "no folder of scores"),
+        (("prune", "features.npy", "--keep", "0.5"), "features.npy is no .csv"),
         (("prune", "seed0.csv", "--keep", ".5", "--by", "el2n", "--trials", "t.csv"), "t.csv"),
         (("theory", "purning"), "no theory of 'purning'"),
         (("theory", "pruning", "--keep", "half"), "numbers separated by commas"),
@@ -128,5 +128,76 @@ def test_features_that_are_none_say_which_column() -> None:
 @pytest.mark.usefixtures("folder")
 def test_agreement_tells_what_it_would_do() -> None:
     out = run("agreement", "seed0.csv", "seed1.csv", "--dry-run")
-    assert "2 table(s) of 120 examples" in out
+    assert "seed1.csv: 120 examples; scores: el2n, loss, odd" in out
     assert "el2n" in out
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_score_of_unknown_direction_is_told_and_may_be_said() -> None:
+    for seed in range(2):
+        pd.read_csv(f"seed{seed}.csv").rename(columns={"el2n": "el2n score"})[
+            ["id", "el2n score"]
+        ].to_csv(f"own{seed}.csv", index=False)
+    told = run("agreement", "own0.csv", "own1.csv", code=1)
+    assert "--higher-is 'el2n score=hard'" in told
+    for said in ("hard", "el2n score=hard"):
+        assert "seeds for selections" in run(
+            "agreement", "own0.csv", "own1.csv", "--higher-is", said
+        )
+    assert "which score?" in run(
+        "agreement", "own0.csv", "--higher-is", "hard", "--higher-is", "easy", code=1
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_same_file_twice_and_a_share_above_one_are_told() -> None:
+    assert "is one file given twice?" in run("agreement", "seed0.csv", "seed0.csv")
+    assert "is one file given twice?" in run(
+        "prune", "seed0.csv", "seed0.csv", "--keep", "0.5", "--by", "el2n"
+    )
+    assert "For 10% give 0.1" in run("agreement", "seed0.csv", "--top", "10", code=1)
+
+
+@pytest.mark.usefixtures("folder")
+def test_curves_and_quotas_are_read_from_the_command_line() -> None:
+    curve = pd.read_csv("curve.csv")
+    curve.rename(columns={"n": "samples", "error": "err"}).to_csv("named.csv", index=False)
+    words = ("prune", "seed0.csv", "--keep", "0.5", "--by", "el2n")
+    assert "effective dimensions" in run(*words, "--learning-curve", "named.csv")
+    curve.rename(columns={"n": "rows"}).to_csv("other.csv", index=False)
+    assert "other.csv has no column 'n'" in run(*words, "--learning-curve", "other.csv", code=1)
+    assert "--learning-curve" in run(*words)  # the notes name the option
+    out = run(*words, "--side", "hard", "--quota", "0=4", "--quota", "2=6", "--json")
+    assert json.loads(out)["n_kept"] == 10
+    assert "not class=number" in run(*words, "--quota", "0:4", code=1)
+
+
+@pytest.mark.usefixtures("folder")
+def test_threshold_samples_are_a_table() -> None:
+    table = pd.read_csv("seed0.csv").assign(aum=np.linspace(-1, 1, 120))
+    table.to_csv("aum.csv", index=False)
+    table[["id"]][:10].to_csv("false.csv", index=False)
+    words = ("agreement", "aum.csv", "--mislabelled", "aum")
+    assert "--threshold-samples" in run(*words, code=1)
+    assert "0 of 120 labels" in run(*words, "--threshold-samples", "false.csv")
+    assert "judges one table" in run(*words, "seed0.csv", code=1)
+
+
+@pytest.mark.usefixtures("folder")
+def test_labels_and_predictions_of_transferability_are_checked() -> None:
+    pd.DataFrame({"class": [0, 1]}).to_csv("none.csv", index=False)
+    for command in ("transferability", "prototypes"):
+        told = run(command, "features.npy", "--labels", "none.csv", code=1)
+        assert "none.csv has no column 'label'" in told
+    np.save("source.npy", np.full((120, 4), 0.25))
+    words = ("transferability", "features.npy", "--labels", "labels.csv", "--measure", "leep")
+    assert "--predictions" in run(*words, code=1)
+    assert "leep" in run(*words, "--predictions", "source.npy")
+    assert "named by their files" in run(*words, "features.npy", code=1)
+
+
+def test_a_dry_run_writes_nothing(folder: Path) -> None:
+    words = ("--labels", "labels.csv", "--dry-run", "-o", "out.csv")
+    assert "120 examples of 6 dimensions" in run("transferability", "features.npy", *words)
+    run("curriculum", "seed0.csv", "--steps", "5", "--by", "el2n", "--dry-run", "-o", "out.csv")
+    assert not (folder / "out.csv").exists()

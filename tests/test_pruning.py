@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import scalekit as sk
 from scalekit.errors import ColumnNotFoundError, InputError
-from scalekit.selectors.pruning.abundance import effective_dimension, metric_angle, trial_leads
+from scalekit.selectors.pruning.abundance import effective_dimension, metric_angle
+from scalekit.selectors.pruning.evidence import read_curve, trial_leads
 from scalekit.selectors.pruning.rules import SIDES, apply_rule
 from scalekit.selectors.pruning_theory import perceptron
 
@@ -30,6 +31,12 @@ def table(n: int = 200, seed: int = 0, classes: int = 4) -> pd.DataFrame:
 def curve(dimension: float, chance: float = 0.5) -> pd.DataFrame:
     n = np.array([200, 400, 800])
     return pd.DataFrame({"n": n, "error": chance * 2 * perceptron(n / dimension).error})
+
+
+def two_seeds() -> list[pd.DataFrame]:
+    """Return two seeds that rank nearly alike: an angle of about zero."""
+    data = table()
+    return [data, data.assign(el2n=data["el2n"] * (1 + 1e-6 * np.arange(200)))]
 
 
 def codes(selection: sk.selectors.pruning.Selection) -> set[str]:
@@ -105,6 +112,9 @@ def test_quotas_are_kept_exactly() -> None:
         sk.prune(table(), 0.2, by="el2n", side="easy", quotas={0: 999})
     with pytest.raises(InputError, match="class '9', which has no example"):
         sk.prune(table(), 0.2, by="el2n", side="easy", quotas={9: 1})
+    with pytest.raises(InputError, match="quota of the class '0' is -1"):
+        sk.prune(table(), 0.2, by="el2n", side="easy", quotas={0: -1})
+    assert found.manifest["quotas"] == {"0": 3, "2": 7}
 
 
 def test_seeds_are_averaged_by_id_and_their_overlap_is_reported() -> None:
@@ -127,8 +137,7 @@ def test_without_abundance_the_automatic_side_is_stratified() -> None:
 
 @pytest.mark.parametrize(("dimension", "side"), [(10.0, "hard"), (70.0, "easy")])
 def test_abundance_chooses_the_side(dimension: float, side: str) -> None:
-    seeds = [table(seed=0), table(seed=0)]
-    found = sk.prune(seeds, 0.3, by="el2n", learning_curve=curve(dimension), chance=0.5)
+    found = sk.prune(two_seeds(), 0.3, by="el2n", learning_curve=curve(dimension), chance=0.5)
     assert found.manifest["side"] == side
     assert "side_chosen" in codes(found)
 
@@ -147,7 +156,7 @@ def test_trials_overrule_the_theory() -> None:
         {"side": side, "keep": 0.3, "error": error * np.exp(0.02 * rng.standard_normal())}
         for side, error in (("random", 0.2), ("hard", 0.3), ("easy", 0.1)) for _ in range(4)
     ])  # fmt: skip
-    found = sk.prune([table(), table()], 0.3, by="el2n", learning_curve=curve(10.0),
+    found = sk.prune(two_seeds(), 0.3, by="el2n", learning_curve=curve(10.0),
                      trials=trials, chance=0.5)  # fmt: skip
     assert found.manifest["side"] == "easy"
     lead, error = trial_leads(trials, 0.25)["hard"]
@@ -227,6 +236,8 @@ def test_a_selection_serves_torch() -> None:
 def test_shares_outside_zero_and_one_are_refused(keep: float) -> None:
     with pytest.raises(InputError, match="keep must lie between 0 and 1"):
         sk.prune(table(), keep, by="el2n")
+    with pytest.raises(InputError, match=r"For 30% give 0\.3"):
+        sk.prune(table(), 30, by="el2n")
 
 
 def test_bad_scores_are_refused_by_name() -> None:
@@ -235,31 +246,38 @@ def test_bad_scores_are_refused_by_name() -> None:
         holes = data.copy()
         holes.loc[[3, 7], "el2n"] = np.nan
         sk.prune(holes, 0.5, by="el2n", side="hard")
-    with pytest.raises(InputError, match="in seed 1, which has 150 examples"):
+    with pytest.raises(InputError, match=r"table 1: 50 of 200 examples .*ids x150"):
         sk.prune([data, data[:150]], 0.5, by="el2n", side="hard")
     with pytest.raises(InputError, match="id 'x0' occurs more than once"):
         sk.prune(pd.concat([data, data[:1]]), 0.5, by="el2n", side="hard")
     with pytest.raises(InputError, match="Whether a large 'mystery' means a hard or an easy"):
         sk.prune(data.assign(mystery=1.0), 0.5, by="mystery", side="hard")
-    with pytest.raises(ColumnNotFoundError, match=r"no score 'el2m'.*el2n"):
+    with pytest.raises(ColumnNotFoundError, match=r"the table: there is no score 'el2m'.*el2n"):
         sk.prune(data, 0.5, by="el2m", side="hard")
-    with pytest.raises(InputError, match="Say which score decides"):
+    with pytest.raises(InputError, match=r"say which score decides, by= \(--by\): el2n, p_true"):
         sk.prune(data, 0.5, side="hard")
     with pytest.raises(ColumnNotFoundError, match="no column 'id'"):
         sk.prune(data.drop(columns="id"), 0.5, by="el2n")
     with pytest.raises(InputError, match=r"There is no side 'hrad'.*hard"):
         sk.prune(data, 0.5, by="el2n", side="hrad")
-    with pytest.raises(InputError, match="need a column 'label'"):
+    with pytest.raises(InputError, match=r"\(--quota\) need a column 'label'"):
         sk.prune(data.drop(columns="label"), 0.5, by="el2n", side="hard", balance="label")
 
 
 def test_bad_learning_curves_are_refused() -> None:
+    good = pd.DataFrame({"n": [200, 400, 800], "error": [0.3, 0.2, 0.1]})
     with pytest.raises(InputError, match="three are needed"):
-        effective_dimension(curve(10.0)[:2], 0.5)
-    with pytest.raises(InputError, match=r"error 0.9 at n=800 is not between 0 and"):
-        effective_dimension(pd.DataFrame({"n": [200, 400, 800], "error": [0.3, 0.2, 0.9]}), 0.5)
-    with pytest.raises(ColumnNotFoundError, match="no column 'error'"):
-        effective_dimension(pd.DataFrame({"n": [1, 2, 3]}), 0.5)
+        read_curve(good[:2], 0.5)
+    with pytest.raises(InputError, match=r"error 0.9 at n=800 is not .*\(--chance\)"):
+        read_curve(good.assign(error=[0.3, 0.2, 0.9]), 0.5)
+    with pytest.raises(InputError, match=r"row 1 of column 'error' holds 'nan'"):
+        read_curve(good.assign(error=[0.3, np.nan, 0.1]), 0.5)
+    with pytest.raises(InputError, match=r"n=0; sizes"):
+        read_curve(good.assign(n=[0, 1, 2]), 0.5)
+    with pytest.raises(ColumnNotFoundError, match=r"no column 'error' \(nor err,.*Rename"):
+        read_curve(good[["n"]], 0.5)
+    with pytest.raises(InputError, match=r"chance \(--chance\) is the error of guessing"):
+        sk.prune(table(), 0.3, by="el2n", learning_curve=good, chance=9.0)
 
 
 def frontier_runs(gain: float) -> pd.DataFrame:

@@ -123,7 +123,7 @@ def test_bad_features_are_refused_by_model_and_row() -> None:
         sk.transferability(x, np.zeros(60))
     with pytest.raises(InputError, match=r"shape \(10, 4\); \(60, d\) is needed"):
         sk.transferability(x[:10], labels)
-    with pytest.raises(InputError, match="'leep' needs predictions="):
+    with pytest.raises(InputError, match=r"'leep' needs predictions= \(--predictions\)"):
         sk.transferability(x, labels, measure="leep")
     with pytest.raises(InputError, match="must be probabilities"):
         sk.transferability(x, labels, measure="leep", predictions=x)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalekit.cli.common import Json, Level, Output, Seed, deliver, handled
+from scalekit.errors import InputError
 
 
 @handled
@@ -16,10 +17,20 @@ def agreement(
         list[Path],
         typer.Argument(help="Folder of scores, or a table with id; several are seeds of one."),
     ],
-    top: Annotated[float, typer.Option(help="Share of the hardest that is compared.")] = 0.1,
+    top: Annotated[float, typer.Option(help="Share of the hardest: 0.1 is a tenth.")] = 0.1,
     mislabelled: Annotated[
         str | None,
-        typer.Option(help="Instead, suspect labels: gmm (loss), pvi, or vote."),
+        typer.Option(help="Instead, suspect labels: gmm (loss), aum, pvi, or vote."),
+    ] = None,
+    threshold_samples: Annotated[
+        Path | None, typer.Option(help="Table with the ids that had a false class, for aum.")
+    ] = None,
+    higher_is: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a large score means, where it is not known: score=hard or score=easy; "
+            "repeatable, or hard or easy for all."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     level: Level = 0.95,
@@ -29,17 +40,42 @@ def agreement(
 ) -> None:
     """Compare scores and seeds: rank correlations, overlaps against chance, suspected labels."""
     from scalekit.selectors import agreement as room
-    from scalekit.selectors.pruning.tables import open_table
+    from scalekit.selectors.pruning.opening import open_each, open_table
 
     if dry_run:
-        frames = [open_table(one) for one in scores]
-        shown = [c for c in frames[0] if c not in ("id", "label")]
-        typer.echo(f"{len(frames)} table(s) of {len(frames[0]):,} examples; scores: "
-                   f"{', '.join(map(str, shown))}; nothing is written")  # fmt: skip
+        tables = open_each(scores)
+        for table in tables:
+            shown = [c for c in table.frame if c not in ("id", "label")]
+            typer.echo(f"{table.name}: {len(table.frame):,} examples; scores: "
+                       f"{', '.join(map(str, shown))}")  # fmt: skip
+        typer.echo(f"{len(tables)} table(s); nothing is written")
         return
     if mislabelled is not None:
-        deliver(room.mislabelled(open_table(scores[0]), mislabelled), as_json, output)
+        if len(scores) > 1:
+            raise InputError(
+                f"--mislabelled judges one table; got {len(scores)}. Give one, or their mean."
+            )
+        false = None if threshold_samples is None else open_table(threshold_samples)["id"]
+        found = room.mislabelled(scores[0], mislabelled, threshold_samples=false)
+        deliver(found, as_json, output)
         return
     source = scores[0] if len(scores) == 1 else scores
-    found = room.agreement(source, top, confidence_level=level, rng=seed)
-    deliver(found, as_json, output)
+    told = _directions(higher_is or [])
+    made = room.agreement(source, top, higher_is=told, confidence_level=level, rng=seed)
+    deliver(made, as_json, output)
+
+
+def _directions(said: list[str]) -> str | dict[str, str]:
+    """Return what --higher-is says: one direction for all, or that of each score."""
+    if len(said) == 1 and "=" not in said[0]:
+        return said[0]
+    found = {}
+    for entry in said:
+        name, equals, points = entry.rpartition("=")
+        if not equals:
+            raise InputError(
+                f"--higher-is '{entry}': which score? Give score=hard or score=easy for each, or "
+                "one direction for all."
+            )
+        found[name.strip()] = points.strip()
+    return found

@@ -26,6 +26,7 @@ def curriculum(
     higher_is: Annotated[
         str | None, typer.Option(help="What a large score means: hard or easy.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show, write nothing.")] = False,
     seed: Seed = 0,
     as_json: Json = False,
     output: Output = None,
@@ -35,4 +36,4 @@ def curriculum(
 
     made = make(scores, steps, by=by, order=order, pace=pace, full_at=full_at, start=start,
                 batch=batch, higher_is=higher_is, rng=seed)  # fmt: skip
-    deliver(made, as_json, output)
+    deliver(made, as_json, None if dry_run else output)

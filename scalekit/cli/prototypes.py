@@ -30,9 +30,9 @@ def prototypes(
     output: Output = None,
 ) -> None:
     """Cluster features; -o d.parquet writes a score that `scalekit prune --by prototypes` reads."""
-    from scalekit.cli.files import read_plain_table
     from scalekit.selectors import prototypes as room
     from scalekit.selectors.prototypes.features import open_embedding
+    from scalekit.selectors.pruning.opening import read_labels
 
     table, ids = open_embedding(features)
     if dry_run:
@@ -44,6 +44,6 @@ def prototypes(
         near = room.near_duplicates(table, copies, ids=ids, device=device, rng=seed)
         deliver(near, as_json, output)
         return
-    names = None if labels is None else read_plain_table(labels)["label"].to_numpy()
+    names = None if labels is None else read_labels(labels)
     found = room.prototypes(table, k, names, ids=ids, metric=metric, device=device, rng=seed)
     deliver(found, as_json, output)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalekit.cli.common import Json, Output, Seed, deliver, handled
+from scalekit.errors import InputError
 
 
 @handled
@@ -29,6 +30,9 @@ def prune(
     class_floor: Annotated[
         float, typer.Option(help="Part of its share that every class keeps at least.")
     ] = 0.5,
+    quota: Annotated[
+        list[str] | None, typer.Option(help="class=number to keep; one for each class.")
+    ] = None,
     cutoff: Annotated[
         float, typer.Option(help="Share of the hardest dropped first (window, stratified).")
     ] = 0.0,
@@ -39,19 +43,20 @@ def prune(
         float | None, typer.Option(help="Drop copies nearer than this (cosine distance) first.")
     ] = None,
     learning_curve: Annotated[
-        Path | None, typer.Option(help="CSV with n,error at three sizes, for --side auto.")
+        Path | None, typer.Option(help="Table with n,error at three sizes, for --side auto.")
     ] = None,
     trials: Annotated[
-        Path | None, typer.Option(help="CSV with side,keep,error of prunings of a smaller pool.")
+        Path | None, typer.Option(help="Table with side,keep,error of prunings of a smaller pool.")
     ] = None,
-    chance: Annotated[float | None, typer.Option(help="Error of guessing.")] = None,
+    chance: Annotated[
+        float | None, typer.Option(help="Error of guessing: 0.9 for ten classes.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show, write nothing.")] = False,
     seed: Seed = 0,
     as_json: Json = False,
     output: Output = None,
 ) -> None:
     """Choose which examples to keep; -o keep.parquet writes their ids, and a manifest beside."""
-    from scalekit.cli.files import read_plain_table
     from scalekit.selectors.pruning.choosing import prune as choose
 
     found = choose(
@@ -62,12 +67,26 @@ def prune(
         higher_is=higher_is,
         balance=balance,
         class_floor=class_floor,
+        quotas=_quotas(quota),
         cutoff=cutoff,
         features=features,
         deduplicate=deduplicate,
-        learning_curve=None if learning_curve is None else read_plain_table(learning_curve),
-        trials=None if trials is None else read_plain_table(trials),
+        learning_curve=learning_curve,
+        trials=trials,
         chance=chance,
         rng=seed,
     )
     deliver(found, as_json, None if dry_run else output)
+
+
+def _quotas(said: list[str] | None) -> dict[str, int] | None:
+    """Return what --quota says: how many examples of each class to keep."""
+    if not said:
+        return None
+    found = {}
+    for entry in said:
+        label, _, number = entry.rpartition("=")
+        if not label or not number.strip().isdigit():
+            raise InputError(f"--quota '{entry}' is not class=number, as in cat=500.")
+        found[label.strip()] = int(number)
+    return found

@@ -208,7 +208,7 @@ def curriculum(
     note = Note(
         "known_gains", "info",
         "In controlled comparisons curricula beat standard training with little time or noisy "
-        "labels, and not otherwise (Wu et al. 2021). Train order='random' beside as the control.",
+        "labels, and not otherwise (Wu et al. 2021). Train order='random' (--order random) beside.",
     )  # fmt: skip
     seed = int(generator.integers(2**31))
     return Curriculum(

@@ -15,8 +15,8 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
+from scalekit.selectors.agreement.orienting import Oriented, oriented_scores
 from scalekit.selectors.pruning.rules import top
-from scalekit.selectors.pruning.tables import oriented_scores
 from scalekit.selectors.scores.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -134,30 +134,40 @@ def agreement(
     scores: ScoreTable | pd.DataFrame | str | Path | Sequence[Any],
     top_share: float = 0.1,
     *,
-    higher_is: Mapping[str, str] | None = None,
+    higher_is: str | Mapping[str, str] | None = None,
     confidence_level: float = 0.95,
     rng: RandomState = 0,
 ) -> Agreement:
     """Compare all scores of a table (or of several seeds): do they call the same examples hard?
 
     `scores` as in `prune`; of several tables every score enters as "name, seed k". `higher_is`
-    gives the direction of scores that the catalogue does not know; those without one are left out
-    and told. Intervals: percentiles over resampled examples. Ties at the cut are drawn.
+    ("hard" or "easy", by name or for all) gives the direction of scores that the catalogue does not
+    know; those without one are left out and told. Intervals: percentiles over resampled examples.
+    Ties at the cut are drawn.
 
-    Raises InputError for fewer than two scores, or a share that holds no example.
+    Raises InputError for fewer than two scores with a direction, or a share that holds no example.
 
     >>> rng = np.random.default_rng(0)
     >>> table = pd.DataFrame({"id": range(100), "el2n": rng.random(100), "loss": rng.random(100)})
     >>> abs(agreement(table).pairs["spearman"][0]) < 0.3
     np.True_
     """
-    found = oriented_scores(scores, higher_is or {})
-    names, values = list(found.values), np.stack(list(found.values.values()))
-    count = round(top_share * values.shape[1])
-    if len(names) < 2 or not 0 < count < values.shape[1]:
+    if not 0 < top_share < 1:
+        percent = f" For {top_share:g}% give {top_share / 100:g}." if 1 < top_share < 100 else ""
         raise InputError(
-            f"Agreement needs two scores with a direction and a share from 0 to 1 that holds "
-            f"an example; got {len(names)} score(s) and {top_share:g} of {values.shape[1]}."
+            f"top_share (--top) is a share between 0 and 1, 0.1 for the hardest tenth; got "
+            f"{top_share:g}.{percent}"
+        )
+    found = oriented_scores(scores, higher_is or {})
+    names = list(found.values)
+    if len(names) < 2:
+        raise InputError(_too_few(found, names))
+    values = np.stack(list(found.values.values()))
+    count = round(top_share * values.shape[1])
+    if not 0 < count < values.shape[1]:
+        raise InputError(
+            f"top_share (--top) {top_share:g} of {values.shape[1]} examples is {count}: the "
+            "hardest to compare must be one example or more, and not all."
         )
     generator = as_generator(rng)
     ranks = pd.DataFrame(values).rank(axis=1).to_numpy()
@@ -184,6 +194,16 @@ def agreement(
         confidence_level, found.notes,
         Provenance(source=found.source, n_rows=values.shape[1], seed=seed_of(rng)),
     )  # fmt: skip
+
+
+def _too_few(found: Oriented, names: Sequence[str]) -> str:
+    """Return what is wrong where there are not two scores with a direction."""
+    left = [note.message for note in found.notes if note.code in ("no_direction", "constant")]
+    return " ".join([
+        f"{found.source}: agreement needs two scores with a direction, or one from two seeds; it "
+        f"found {', '.join(names) or 'none'}.",
+        *(left or ["Give a second score, or the table of a second seed."]),
+    ])  # fmt: skip
 
 
 def _resampled(
@@ -214,6 +234,8 @@ def _seeds_needed(
     """
     found = {}
     for name, values in seeds.items():
+        if len(values) < 2:  # the same seed twice: nothing is known of the noise
+            continue
         centre, noise = values.mean(axis=0), values.std(axis=0, ddof=1)
         for k in 2 ** np.arange(9):
             pair = centre + noise / np.sqrt(k) * rng.standard_normal((2, len(centre)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
+from scalekit.selectors.pruning.opening import open_each
 from scalekit.selectors.scores.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -24,10 +26,11 @@ AUM_PERCENTILE = 99.0  # of the threshold samples' AUM (Pleiss et al. 2020)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Suspects(Result):
-    """Suspected labels: `table` has one row an example: id, label, probability, suspect.
+    """Suspected labels: `table` has one row an example: id, label, score, probability, suspect.
 
-    `probability` is that of a wrong label under the method's own model (two normal modes of the
-    loss); for rules without one it is 1 or 0, and for the vote the share of rules.
+    `score` is what the rule read (loss, aum or pvi; a vote has none). `probability` is that of a
+    wrong label under the method's own model (two normal modes of the loss); for rules without one
+    it is 1 or 0, and for the vote the share of rules.
     """
 
     kind: ClassVar[str] = "suspects"
@@ -40,8 +43,11 @@ class Suspects(Result):
     @property
     def ids(self) -> np.ndarray:
         """The ids of suspected labels, the most suspect first."""
-        ordered = self.table[self.table["suspect"]].sort_values("probability", ascending=False)
-        return ordered["id"].to_numpy()
+        found = self.table[self.table["suspect"]]
+        keys = [-found["probability"].to_numpy(float)]
+        if "score" in found:  # probabilities reach 1: the score tells these apart
+            keys.insert(0, found["score"].to_numpy(float) * (-1 if self.method == "gmm" else 1))
+        return found["id"].to_numpy()[np.lexsort(keys)]
 
     def summary(self) -> str:
         """Return how many labels are suspected, in which classes, and how many are expected."""
@@ -113,7 +119,7 @@ class Suspects(Result):
 
 
 def mislabelled(
-    scores: ScoreTable | pd.DataFrame,
+    scores: ScoreTable | pd.DataFrame | str | Path,
     method: str = "gmm",
     *,
     threshold: float = THRESHOLD,
@@ -133,23 +139,20 @@ def mislabelled(
     >>> mislabelled(pd.DataFrame({"id": range(100), "loss": loss})).ids.tolist()[:2]
     [90, 91]
     """
-    frame = scores.frame if isinstance(scores, ScoreTable) else scores
+    opened = open_each(scores)[0]
+    frame = opened.frame
     if method not in (*METHODS, "vote"):
         raise InputError(
             f"There is no method '{method}'. {did_you_mean(method, [*METHODS, 'vote'])}"
         )
-    if "id" not in frame:
-        raise ColumnNotFoundError(
-            f"The table has no column 'id'; it has {', '.join(map(str, frame))}."
-        )
-    notes: list[Note] = []
+    notes = list(opened.notes)
     if method == "vote":
         usable = [m for m, column in METHODS.items() if column in frame
                   and (m != "aum" or threshold_samples is not None)]  # fmt: skip
         if len(usable) < 2:
             raise InputError(
-                "A vote needs two of: loss, pvi, and aum with threshold_samples=. The table has "
-                f"{', '.join(map(str, frame))}."
+                "A vote needs two of: loss, pvi, and aum with threshold_samples= "
+                f"(--threshold-samples). {opened.name} has {', '.join(map(str, frame))}."
             )
         votes = [_probability(frame, m, threshold_samples) >= threshold for m in usable]
         probability = np.mean(votes, axis=0)
@@ -157,14 +160,19 @@ def mislabelled(
     else:
         probability = _probability(frame, method, threshold_samples)
         if method == "gmm":
-            told = "Two modes are always found; where no label is wrong, hard examples are one."
-            notes.append(Note("two_modes", "info", f"{told} Look at some."))
+            told = (
+                "Two modes are always found; where no label is wrong, hard examples are one, and "
+                "fewer suspects are wrong than the modes expect. Look at some."
+            )
+            notes.append(Note("two_modes", "info", told))
     table = pd.DataFrame({"id": frame["id"].to_numpy(), "probability": probability,
                           "suspect": probability >= threshold})  # fmt: skip
+    if method != "vote":
+        table.insert(1, "score", frame[METHODS[method]].to_numpy(float))
     if "label" in frame:
         table.insert(1, "label", frame["label"].to_numpy())
     return Suspects(table, method, threshold, tuple(notes),
-                    Provenance(source="the scores", n_rows=len(table)))  # fmt: skip
+                    Provenance(source=opened.name, n_rows=len(table)))  # fmt: skip
 
 
 def _probability(frame: pd.DataFrame, method: str, threshold_samples: Any) -> np.ndarray:
@@ -184,8 +192,9 @@ def _probability(frame: pd.DataFrame, method: str, threshold_samples: Any) -> np
         return np.asarray((values < 0).astype(float))
     if threshold_samples is None:
         raise InputError(
-            "The method 'aum' needs threshold_samples=: ids of examples that were trained with an "
-            "extra, false class, so that their AUM shows what a wrong label looks like."
+            "The method 'aum' needs threshold_samples= (--threshold-samples, a table with their "
+            "ids): examples that were trained with an extra, false class, so that their AUM shows "
+            "what a wrong label looks like."
         )
     false = frame["id"].isin(np.asarray(threshold_samples)).to_numpy()
     if not false.any():
@@ -195,7 +204,11 @@ def _probability(frame: pd.DataFrame, method: str, threshold_samples: Any) -> np
 
 
 def high_mode(loss: np.ndarray) -> np.ndarray:
-    """Return the probability (n,) that each loss comes from the higher of two normal modes."""
+    """Return the probability (n,) that each loss comes from the higher of two normal modes.
+
+    Losses below the mean of the lower mode count as that mean: the tail of a wide high mode would
+    else claim the smallest losses.
+    """
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -207,4 +220,5 @@ def high_mode(loss: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are the method's
         model.fit(scaled)
-    return np.asarray(model.predict_proba(scaled)[:, int(model.means_.argmax())])
+    placed = np.maximum(scaled, model.means_.min())
+    return np.asarray(model.predict_proba(placed)[:, int(model.means_.argmax())])

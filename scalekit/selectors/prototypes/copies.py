@@ -96,7 +96,9 @@ def near_duplicates(
     import torch
 
     if not 0 <= epsilon <= 2:
-        raise InputError(f"epsilon is a cosine distance, from 0 to 2; got {epsilon:g}.")
+        raise InputError(
+            f"epsilon (--copies, --deduplicate) is a cosine distance from 0 to 2; got {epsilon:g}."
+        )
     if stays not in ("far", "near"):
         raise InputError(f"stays must be 'far' or 'near'; got '{stays}'.")
     table, own = open_embedding(features)

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtri
 
-from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.notes import Note
+from scalekit.selectors.pruning.evidence import read_curve, trial_leads
 from scalekit.selectors.pruning_theory.perceptron_result import perceptron
 
-FEWEST_SIZES = 3
 THEORY_DOUBT = 0.3  # of a log ratio of errors: how far real tasks stray from a perceptron
 CLEAR = 0.02  # of a log ratio of errors: with trials, less is no reason to take a side
 LIKE = {"window": "hard"}  # sides that theory does not know, and the one that they resemble
@@ -29,8 +29,9 @@ ABUNDANCE_UNKNOWN = Note(
     "abundance_unknown",
     "warning",
     "Whether hard or easy examples should stay depends on how abundant data are, which scores do "
-    "not show. Give learning_curve= (n and error at three sizes), or trials= (side, keep and error "
-    "on a smaller pool); without them the selection is stratified over all hardnesses.",
+    "not show. Give learning_curve= (--learning-curve: n and error at three sizes), or trials= "
+    "(--trials: side, keep and error on a smaller pool); without them the selection is stratified: "
+    "spread evenly over all hardnesses.",
 )
 
 
@@ -48,27 +49,31 @@ class Abundance:
 def choose_side(
     rows: int,
     keep: float,
-    learning_curve: pd.DataFrame | None,
-    trials: pd.DataFrame | None,
+    learning_curve: Any,
+    trials: Any,
     seeds: Sequence[np.ndarray],
     chance: float,
+    cutoff: float = 0.0,
 ) -> Abundance:
     """Return the side that theory and trials support for keeping a share `keep` of `rows` examples.
 
     `learning_curve` has columns n and error, of models trained on random subsets; `trials` has
-    side, keep and error, of prunings tried on a smaller pool; `seeds` are the same score from
-    several trainings; `chance` is the error of guessing. Each side's lead (log error over that of
+    side, keep and error, of prunings tried on a smaller pool (both frames or files); `seeds` are
+    the same score from several trainings; `chance` is the error of guessing; with a `cutoff` hard
+    means the side "window". Each side's lead (log error over that of
     random) is theory's, held with a doubt of a third, corrected by the trials at their precision.
     """
-    angle, told = metric_angle(seeds)
-    notes = [told]
+    angle, disagreement = metric_angle(seeds)
+    notes = [disagreement]
     leads, doubts, dimension, doubt = {"hard": 0.0, "easy": 0.0}, {}, np.nan, np.nan
     if learning_curve is None and trials is None:
         return Abundance("stratified", np.nan, np.nan, angle, (*notes, ABUNDANCE_UNKNOWN))
     text = []
     if learning_curve is not None:
-        dimension, doubt = effective_dimension(learning_curve, chance)
-        model = model_angle(learning_curve, chance)
+        curve, told = read_curve(learning_curve, chance)
+        notes += told
+        dimension, doubt = effective_dimension(curve, chance)
+        model = model_angle(curve, chance)
         if model > angle:
             angle = model
             notes.append(
@@ -107,20 +112,30 @@ def choose_side(
         undecided = f"Kept at random, no side is clear: {because}."
         notes.append(Note("side_undecided", "info", undecided))
         side = "random"
+    elif keep < angle and side in ("hard", "window"):
+        notes.append(Note("side_refused", "info", f"The evidence is for {side}: {because}."))
     else:
-        notes.append(Note("side_chosen", "info", f"Kept {side}: {because}."))
+        notes.append(Note("side_chosen", "info", f"Kept {_told(side, cutoff)}: {because}."))
     if keep < angle:
+        instead = " Kept at random instead." if side in ("hard", "window") else ""
+        side = "random" if instead else side
         notes.append(
             Note(
                 "below_angle",
                 "warning",
                 f"A share of {keep:.2g} is below the angle of these scores ({angle:.2g} radians): "
                 "in theory pruning by them so far wastes data. Keep more, or average the scores "
-                "over more seeds.",
+                f"over more seeds.{instead}",
             )
         )
-        side = "random" if side in ("hard", "window") else side
+    side = "window" if side == "hard" and cutoff else side
     return Abundance(side, dimension, doubt, angle, tuple(notes))
+
+
+def _told(side: str, cutoff: float) -> str:
+    if side in ("hard", "window") and cutoff:
+        return f"the hardest but for the top {cutoff:.3g} (side 'window': hard with a cutoff)"
+    return side
 
 
 def _theory_leads(
@@ -136,62 +151,13 @@ def _theory_leads(
     return {side: max(entries) for side, entries in found.items()}
 
 
-def trial_leads(trials: pd.DataFrame, keep: float) -> dict[str, tuple[float, float]]:
-    """Return each tried side's mean log error over random's, with its standard error.
-
-    Of the tried shares the nearest to `keep` counts.
-    """
-    for name in ("side", "keep", "error"):
-        if name not in trials:
-            raise ColumnNotFoundError(
-                f"trials has no column '{name}'; it has {', '.join(map(str, trials))}."
-            )
-    nearest = trials["keep"].iloc[int((np.log(trials["keep"] / keep)).abs().argmin())]
-    here = trials[np.isclose(trials["keep"], nearest)]
-    logs = {
-        str(side): np.log(np.maximum(part["error"].to_numpy(float), 1e-9))
-        for side, part in here.groupby("side")
-    }
-    if "random" not in logs or any(len(entries) < 2 for entries in logs.values()):
-        raise InputError(
-            f"trials: at keep={nearest:g} every side needs two errors or more, and 'random' must "
-            f"be among them; got {', '.join(f'{k}: {len(v)}' for k, v in logs.items())}."
-        )
-    pooled = np.concatenate([entries - entries.mean() for entries in logs.values()])
-    spread = float(np.sqrt((pooled**2).sum() / max(len(pooled) - len(logs), 1)))
-    base = logs.pop("random")
-    return {
-        side: (
-            float(entries.mean() - base.mean()),
-            max(spread * np.sqrt(1 / len(entries) + 1 / len(base)), 1e-3),
-        )
-        for side, entries in logs.items()
-    }
-
-
 def effective_dimension(curve: pd.DataFrame, chance: float) -> tuple[float, float]:
     """Return the dimension at which the theory's curve runs through these errors, and its doubt.
 
     `error = chance * 2 * eps(n / dimension)`; the doubt is the standard error of its log, from how
     far the sizes disagree.
     """
-    for name in ("n", "error"):
-        if name not in curve:
-            raise ColumnNotFoundError(
-                f"learning_curve has no column '{name}'; it has {', '.join(map(str, curve))}."
-            )
     means = curve.groupby("n")["error"].mean()
-    if len(means) < FEWEST_SIZES:
-        raise InputError(
-            f"learning_curve has {len(means)} size(s); three are needed to see whether "
-            "its shape is that of the theory."
-        )
-    if not ((means > 0) & (means < chance)).all():
-        worst = means[~((means > 0) & (means < chance))]
-        raise InputError(
-            f"learning_curve: the error {worst.iloc[0]:.4g} at n={worst.index[0]} is not between "
-            f"0 and that of guessing ({chance:.4g}). Use more test examples, or say chance=."
-        )
     sizes = means.index.to_numpy(float)
     errors = means.to_numpy(float)
     each = [np.log(_dimension_at(n, e, chance)) for n, e in zip(sizes, errors, strict=True)]

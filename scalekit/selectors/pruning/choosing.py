@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,38 @@ from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.pruning.abundance import choose_side
-from scalekit.selectors.pruning.rules import SIDES, apply_rule, fill_floors, tied_at_cut
+from scalekit.selectors.pruning.classes import class_notes, floors_of, quotas_of
+from scalekit.selectors.pruning.rules import (
+    SIDES,
+    apply_rule,
+    cut_count,
+    fill_floors,
+    tied_at_cut,
+    top,
+)
 from scalekit.selectors.pruning.selection import Selection
 from scalekit.selectors.pruning.tables import Scores, read_scores
 from scalekit.selectors.scores.table import ScoreTable
 
 CLASS_FLOOR = 0.5
+CUTTING = ("window", "stratified")  # the sides that drop a hardest share first
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How examples are kept: `count` of them by `side`, with what classes are due."""
+
+    side: str
+    count: int
+    cutoff: float
+    balance: str | None
+    class_floor: float
+    quotas: Mapping[Any, int] | None
+
+    @property
+    def by_class(self) -> bool:
+        """Whether every class is pruned by itself."""
+        return bool(self.balance or self.quotas)
 
 
 def prune(
@@ -36,8 +62,8 @@ def prune(
     cutoff: float = 0.0,
     features: Any = None,
     deduplicate: float | None = None,
-    learning_curve: pd.DataFrame | None = None,
-    trials: pd.DataFrame | None = None,
+    learning_curve: pd.DataFrame | str | Path | None = None,
+    trials: pd.DataFrame | str | Path | None = None,
     chance: float | None = None,
     rng: RandomState = 0,
 ) -> Selection:
@@ -52,7 +78,8 @@ def prune(
     `cutoff`, where mislabelled examples sit, is dropped), "probabilistic", or "auto": what the
     abundance of data supports, from a `learning_curve` (columns n and error, at three sizes) whose
     guessing error is `chance`, from how far seeds disagree, and from `trials` (columns side, keep
-    and error: prunings tried on a smaller pool, with "random" among the sides).
+    and error: prunings tried on a smaller pool, with "random" among the sides); both are frames
+    or files.
 
     `higher_is` ("hard" or "easy") is needed for a score that the catalogue does not know. Where
     there are labels every class keeps at least `class_floor` of its share; `balance="label"` keeps
@@ -67,12 +94,19 @@ def prune(
     [7, 8, 9]
     """
     if not 0 < keep < 1:
+        percent = f" For {keep:g}% give {keep / 100:g}." if 1 < keep < 100 else ""
         raise InputError(
-            f"keep must lie between 0 and 1, the share of examples that stays; got {keep:g}."
+            "keep must lie between 0 and 1, the share of examples that stays; got "
+            f"{keep:g}.{percent}"
+        )
+    if not 0 <= cutoff < 1:
+        raise InputError(
+            f"cutoff (--cutoff) is the share of the hardest to drop, 0 or more and below 1; got "
+            f"{cutoff:g}."
         )
     if side not in ("auto", *SIDES):
         raise InputError(f"There is no side '{side}'. {did_you_mean(side, ('auto', *SIDES))}")
-    generator, notes = as_generator(rng), []
+    generator = as_generator(rng)
     found = read_scores(scores, by, higher_is, features, generator)
     rows, notes = len(found.ids), list(found.notes)
     present, told = _without_copies(found, features, deduplicate, generator)
@@ -85,28 +119,36 @@ def prune(
         )
     chosen = side
     if side == "auto":
+        guessing, told = _chance(found, chance, learning_curve is not None)
         reasons = choose_side(
-            rows, keep, learning_curve, trials, found.seeds, _chance(found, chance)
-        )
-        chosen, notes = reasons.side, [*notes, *reasons.notes]
-        chosen = "window" if chosen == "hard" and cutoff else chosen
-    hardness = found.hardness
-    mask = _choose(found, hardness, present, chosen, count, cutoff, balance, class_floor, quotas,
-                   generator)  # fmt: skip
-    notes += _tie_notes(hardness, mask, present, chosen) + _class_notes(found, mask)
-    table = pd.DataFrame({"id": found.ids, "score": found.score, "hardness": hardness,
+            rows, keep, learning_curve, trials, found.seeds, guessing, cutoff
+        )  # fmt: skip
+        chosen, notes = reasons.side, [*notes, *told, *reasons.notes]
+    used = cutoff if chosen in CUTTING else 0.0
+    if used < cutoff:
+        notes.append(
+            Note("cutoff_unused", "warning", f"The side '{chosen}' drops no hardest share: "
+                 f"cutoff={cutoff:g} (--cutoff) has no effect. It acts with the sides "
+                 f"{' and '.join(CUTTING)}.")
+        )  # fmt: skip
+    rule = Rule(chosen, count, used, balance, class_floor, quotas)
+    mask, told = _choose(found.labels, found.hardness, present, rule, generator)
+    notes += told
+    notes += _tie_notes(found, mask, present, rule) + class_notes(found.labels, mask)
+    table = pd.DataFrame({"id": found.ids, "score": found.score, "hardness": found.hardness,
                           "kept": mask})  # fmt: skip
     if found.labels is not None:
         table.insert(1, "label", found.labels)
     manifest = {
         "by": found.name, "higher_is": found.higher_is, "side": chosen, "asked": side,
-        "keep": keep, "kept": int(mask.sum()), "cutoff": cutoff, "balance": balance,
+        "keep": keep, "kept": int(mask.sum()), "cutoff": used, "balance": balance,
+        "quotas": None if quotas is None else {str(k): int(n) for k, n in quotas.items()},
         "class_floor": class_floor if found.labels is not None else None,
         "deduplicate": deduplicate, "seeds": len(found.seeds), "seed": seed_of(rng),
         "input_hash": found.provenance.input_hash,
     }  # fmt: skip
     return Selection(
-        table, manifest, _overlaps(found, mask, chosen, cutoff, generator), tuple(notes),
+        table, manifest, _overlaps(found, mask, present, rule, generator), tuple(notes),
         Provenance(**{**vars(found.provenance), "seed": seed_of(rng)}),
     )  # fmt: skip
 
@@ -118,7 +160,8 @@ def _without_copies(
     if epsilon is None:
         return present, []
     if features is None:
-        raise InputError("deduplicate= needs features= (n, d), from which near copies are told.")
+        raise InputError("deduplicate= (--deduplicate) needs features= (--features, n x d), from "
+                         "which near copies are told.")  # fmt: skip
     from scalekit.selectors.prototypes import near_duplicates
     from scalekit.selectors.prototypes.features import features_of
 
@@ -128,48 +171,59 @@ def _without_copies(
     return copies.keep, [told]
 
 
-def _chance(found: Scores, chance: float | None) -> float:
+def _chance(
+    found: Scores, chance: float | None, matters: bool
+) -> tuple[float, list[Note]]:  # fmt: skip
+    """Return the error of guessing: as given, that of the most frequent label, or one half."""
     if chance is not None:
-        return chance
+        if not 0 < chance <= 1:
+            raise InputError(
+                f"chance (--chance) is the error of guessing, above 0 and at most 1 (0.9 for ten "
+                f"even classes); got {chance:g}."
+            )
+        return chance, []
     if found.labels is None:
-        return 0.5
+        assumed = (
+            "The scores have no column 'label': the error of guessing is taken to be 0.5, as for "
+            "two even classes. Say chance= (--chance)."
+        )
+        return 0.5, [Note("chance_assumed", "warning", assumed)] if matters else []
     shares = np.unique(found.labels, return_counts=True)[1] / len(found.labels)
-    return float(1 - shares.max())
+    return float(1 - shares.max()), []
 
 
 def _choose(
-    found: Scores, hardness: np.ndarray, present: np.ndarray, side: str, count: int, cutoff: float,
-    balance: str | None, class_floor: float, quotas: Mapping[Any, int] | None,
+    labels: np.ndarray | None, hardness: np.ndarray, present: np.ndarray, rule: Rule,
     rng: np.random.Generator,
-) -> np.ndarray:  # fmt: skip
+) -> tuple[np.ndarray, list[Note]]:  # fmt: skip
     """Return the mask of what stays: the rule, then floors or quotas of the classes."""
-    places = np.flatnonzero(present)
     mask = np.zeros(len(present), dtype=bool)
-    if balance not in (None, "label"):
-        raise InputError(f"balance must be 'label' or left out; got '{balance}'.")
-    if found.labels is None:
-        if balance or quotas:
-            raise InputError("balance= and quotas= need a column 'label' beside the scores.")
-        mask[places[apply_rule(side, hardness[places], count, rng, cutoff)]] = True
-        return mask
-    labels = found.labels[places]
-    if balance or quotas:
-        numbers = _quotas(found.labels, labels, count, quotas)
+    if rule.balance not in (None, "label"):
+        raise InputError(f"balance (--balance) must be 'label' or left out; got '{rule.balance}'.")
+    if not 0 <= rule.class_floor <= 1:
+        raise InputError(
+            f"class_floor (--class-floor) must lie between 0 and 1; got {rule.class_floor:g}."
+        )
+    if labels is None and rule.by_class:
+        raise InputError("balance= (--balance) and quotas= (--quota) need a column 'label' beside "
+                         "the scores.")  # fmt: skip
+    places = np.flatnonzero(present)
+    if labels is not None and rule.by_class:
+        numbers = quotas_of(labels, labels[places], rule.count, rule.quotas)
         for label, number in numbers.items():
-            mine = places[labels == label]
-            mask[mine[apply_rule(side, hardness[mine], number, rng, cutoff)]] = True
-        return mask
-    if not 0 <= class_floor <= 1:
-        raise InputError(f"class_floor must lie between 0 and 1; got {class_floor:g}.")
-    share = count / len(present)
-    floors = {
-        label: min(math.ceil(class_floor * share * n), int((labels == label).sum()))
-        for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)
-    }
-    wanted = apply_rule(side, hardness[places], count, rng, cutoff)
-    order = _order(side, hardness[places], wanted, rng)
-    mask[places[fill_floors(order, labels, floors, count)]] = True
-    return mask
+            mine = places[labels[places] == label]
+            mask[mine[apply_rule(rule.side, hardness[mine], number, rng, rule.cutoff)]] = True
+        return mask, []
+    # what the cutoff drops is gone before floors: they must not bring mislabelled ones back
+    places = places[~top(hardness[places], cut_count(len(places), rule.count, rule.cutoff), rng)]
+    wanted = apply_rule(rule.side, hardness[places], rule.count, rng)
+    if labels is None:
+        mask[places[wanted]] = True
+        return mask, []
+    floors, notes = floors_of(labels, labels[places], rule.count, rule.class_floor)
+    order = _order(rule.side, hardness[places], wanted, rng)
+    mask[places[fill_floors(order, labels[places], floors, rule.count)]] = True
+    return mask, notes
 
 
 def _order(
@@ -186,45 +240,14 @@ def _order(
     return shuffled[np.lexsort((-priority[shuffled], ~wanted[shuffled]))]
 
 
-def _quotas(
-    all_labels: np.ndarray, labels: np.ndarray, count: int, quotas: Mapping[Any, int] | None
-) -> dict[Any, int]:
-    there = dict(zip(*np.unique(labels, return_counts=True), strict=True))
-    if quotas is None:
-        share = count / len(all_labels)
-        sizes = dict(zip(*np.unique(all_labels, return_counts=True), strict=True))
-        exact = {label: share * n for label, n in sizes.items()}
-        wanted = {label: int(value) for label, value in exact.items()}
-        # largest remainders, so that the total is right
-        for label in sorted(exact, key=lambda k: wanted[k] - exact[k])[
-            : count - sum(wanted.values())
-        ]:
-            wanted[label] += 1
-    else:
-        unknown = [label for label in quotas if label not in there]
-        if unknown:
-            raise InputError(
-                f"quotas names the class '{unknown[0]}', which has no example. "
-                f"{did_you_mean(str(unknown[0]), [str(k) for k in there])}"
-            )
-        wanted = {label: int(quotas.get(label, 0)) for label in there}
-    short = {label: n for label, n in wanted.items() if n > there.get(label, 0)}
-    if short:
-        label, n = next(iter(short.items()))
-        raise InputError(
-            f"Class '{label}' is to keep {n} examples but has {there.get(label, 0)}. Lower its "
-            "quota, or keep less."
-        )
-    return wanted
-
-
-def _tie_notes(
-    hardness: np.ndarray, mask: np.ndarray, present: np.ndarray, side: str
-) -> list[Note]:
-    if side not in ("hard", "easy", "window"):
+def _tie_notes(found: Scores, mask: np.ndarray, present: np.ndarray, rule: Rule) -> list[Note]:
+    if rule.side not in ("hard", "easy", "window"):
         return []
-    ordered = -hardness if side == "easy" else hardness
-    tied = tied_at_cut(ordered[present], mask[present])
+    groups = found.labels if rule.by_class and found.labels is not None else np.zeros(len(mask))
+    tied = sum(
+        tied_at_cut(found.hardness[mine], mask[mine])
+        for mine in (present & (groups == label) for label in np.unique(groups))
+    )
     if not tied:
         return []
     return [
@@ -233,33 +256,17 @@ def _tie_notes(
     ]  # fmt: skip
 
 
-def _class_notes(found: Scores, mask: np.ndarray) -> list[Note]:
-    if found.labels is None:
-        return []
-    names, inverse = np.unique(found.labels, return_inverse=True)
-    share = np.bincount(inverse, mask) / np.bincount(inverse)
-    if share.min() >= 0.75 * mask.mean():
-        return []
-    worst = names[share.argmin()]
-    return [
-        Note("classes", "warning", f"Class '{worst}' keeps {share.min():.0%}, random would keep "
-             f"{mask.mean():.0%}. balance='label' keeps the same share of every class.")
-    ]  # fmt: skip
-
-
 def _overlaps(
-    found: Scores, mask: np.ndarray, side: str, cutoff: float, rng: np.random.Generator
-) -> pd.DataFrame:  # fmt: skip
+    found: Scores, mask: np.ndarray, present: np.ndarray, rule: Rule, rng: np.random.Generator
+) -> pd.DataFrame:
     """Return how far other scores and single seeds would keep the same (Jaccard), and chance."""
     share = float(mask.mean())
     rows = [("random", "chance", share / (2 - share))]
-    count = int(mask.sum())
-    if side not in ("random", "stratified", "probabilistic"):
+    if rule.side not in ("random", "stratified", "probabilistic"):
         others = [("score", name, values) for name, values in found.others.items()]
-        others += [("seed", f"seed {k}", values) for k, values in enumerate(found.seeds)]
-        for kind, name, values in others if len(found.seeds) > 1 or found.others else []:
-            if kind == "seed" and len(found.seeds) < 2:
-                continue
-            other = apply_rule(side, values, count, rng, cutoff)
+        if len(found.seeds) > 1:
+            others += [("seed", f"seed {k}", values) for k, values in enumerate(found.seeds)]
+        for kind, name, values in others:
+            other, _ = _choose(found.labels, values, present, rule, rng)
             rows.append((name, kind, float((mask & other).sum() / (mask | other).sum())))
     return pd.DataFrame(rows, columns=["would keep", "kind", "overlap"])

@@ -37,7 +37,7 @@ def apply_rule(
     }[side]
     allowed = np.ones(len(hardness), dtype=bool)
     if side == "window":
-        allowed = ~top(hardness, _cut_count(len(hardness), count, cutoff), rng)
+        allowed = ~top(hardness, cut_count(len(hardness), count, cutoff), rng)
     if side == "probabilistic":
         spread = hardness.std()
         priority = (hardness - hardness.mean()) / spread if spread > 0 else np.zeros(len(hardness))
@@ -57,16 +57,16 @@ def top(priority: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarra
     return mask
 
 
-def tied_at_cut(priority: np.ndarray, mask: np.ndarray) -> int:
-    """Return how many examples share the value at the cut, where the cut runs through them."""
+def tied_at_cut(hardness: np.ndarray, mask: np.ndarray) -> int:
+    """Return how many examples share a value of which some stay and some go."""
     if mask.all() or not mask.any():
         return 0
-    last = priority[mask].min()
-    tied = priority == last
-    return int(tied.sum()) if (tied & ~mask).any() else 0
+    shared = np.intersect1d(hardness[mask], hardness[~mask])
+    return int(np.isin(hardness, shared).sum())
 
 
-def _cut_count(rows: int, count: int, cutoff: float) -> int:
+def cut_count(rows: int, count: int, cutoff: float) -> int:
+    """Return how many of `rows` the cutoff drops; raises InputError where too few are left."""
     cut = round(cutoff * rows)
     if rows - cut < count:
         raise InputError(
@@ -79,7 +79,7 @@ def _cut_count(rows: int, count: int, cutoff: float) -> int:
 def _stratified(
     hardness: np.ndarray, count: int, rng: np.random.Generator, cutoff: float
 ) -> np.ndarray:
-    left = np.flatnonzero(~top(hardness, _cut_count(len(hardness), count, cutoff), rng))
+    left = np.flatnonzero(~top(hardness, cut_count(len(hardness), count, cutoff), rng))
     low, high = hardness[left].min(), hardness[left].max()
     width = (high - low) / STRATA if high > low else 1.0
     stratum = np.minimum(((hardness[left] - low) / width).astype(int), STRATA - 1)

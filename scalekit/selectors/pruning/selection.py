@@ -156,9 +156,16 @@ class Selection(Result):
             return np.flatnonzero(self.mask).tolist()
         kept = set(self.ids.tolist())
         places = [k for k, name in enumerate(ids) if name in kept]
-        if len(places) != len(kept):
+        absent = kept.difference(ids[k] for k in places)
+        if absent:
             raise InputError(
-                f"{len(kept) - len(places)} of the {len(kept)} kept ids are not in the data set."
+                f"{len(absent)} of the {len(kept)} kept ids are not in the data set, as "
+                f"{next(iter(absent))!r}. Give ids= as they stand in the scores."
+            )
+        if len(places) > len(kept):
+            raise InputError(
+                f"ids= repeats kept ids: {len(places)} places for {len(kept)}. Every example of "
+                "the data set needs an id of its own."
             )
         return places
 

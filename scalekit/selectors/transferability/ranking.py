@@ -178,7 +178,7 @@ def _checked(given: Any, output: Any, measure: str, model: str, rows: int) -> np
     what = "features" if measure in OF_FEATURES else "predictions"
     values = given if what == "features" else output
     if values is None:
-        raise InputError(f"'{measure}' needs predictions= of the model '{model}'.")
+        raise InputError(f"'{measure}' needs predictions= (--predictions) of the model '{model}'.")
     table = np.asarray(values, dtype=float)
     if table.ndim != 2 or len(table) != rows:
         raise InputError(
