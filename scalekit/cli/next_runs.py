@@ -40,8 +40,10 @@ def next_runs(
 
     loaded = load(result)
     if not isinstance(loaded, (Fit, Comparison)):
-        raise InputError(f"{result} holds a result of kind '{loaded.kind}': a fit or a comparison "
-                         "is needed, as `scalekit fit` and `scalekit compare` save them with -o.")  # fmt: skip
+        raise InputError(
+            f"{result} holds a result of kind '{loaded.kind}': a fit or a comparison is needed, "
+            "as `scalekit fit` and `scalekit compare` save them with -o."
+        )
     source = open_source(candidates)
     table = pd.concat(list(source.load([])), ignore_index=True).rename(
         columns={old: role for role, old in parse_pairs(columns, "--columns").items()}
