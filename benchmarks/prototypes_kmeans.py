@@ -4,8 +4,9 @@
 
 Data: 3,000 normal clusters, as noisy as gives a mean cosine of about .42, written once to a
 temporary folder (2 GB) and removed. Each engine runs in a process of its own with two threads and
-reads the same memory-mapped file; faiss with its default of 256 points a centre and 10 iterations. Printed: seconds of all cores, mean cosine to the
-own centre over all rows, peak memory beyond what the process held before (mapped pages included).
+reads the same memory-mapped file; faiss with its default of 256 points a centre and 10 iterations.
+Printed: seconds of all cores, mean cosine to the own centre over all rows, peak memory beyond what
+the process held before (mapped pages included).
 """
 
 from __future__ import annotations

@@ -125,6 +125,27 @@ def test_far_forecasts_are_wider_and_say_so(choice: sk.fitters.Choice) -> None:
     assert "beyond_roll_outs" in [note.code for note in found.notes]
 
 
+def test_weights_give_way_to_the_median_of_the_forms_beyond_the_roll_outs(
+    choice: sk.fitters.Choice,
+) -> None:
+    found = choice.combination
+    scales = {name: np.geomspace(1e9, 1e15, 13) for name in ("params", "tokens")}
+    ahead = found.ahead(np.zeros(13, int), scales, 6 * scales["params"] * scales["tokens"])
+    predicted = np.log(choice.predict(**scales).table["predicted"])
+    judged = ahead.distance <= found.past.distance.max()
+    mean, median = ahead.centre @ found.weights, np.median(ahead.centre, axis=1)
+    np.testing.assert_allclose(predicted[judged], mean[judged])
+    away = np.abs(predicted - median) / np.abs(mean - median)
+    assert judged.any()
+    assert (np.diff(away[~judged]) < 0).all()
+    assert away.iloc[-1] < 0.05
+
+
+def test_scales_may_be_a_dictionary_of_numbers(choice: sk.fitters.Choice) -> None:
+    at = {"params": 1e10, "tokens": 2e11}
+    assert choice.predict(at).table.equals(choice.predict(**at).table)
+
+
 def test_a_forecast_comes_first_and_says_the_scale(choice: sk.fitters.Choice) -> None:
     text = choice.with_predictions(params=1e11, tokens=2e12).summary()
     assert text.startswith("loss at params 100B, tokens 2T: ")

@@ -82,7 +82,7 @@ class Choice(Result):
 
     def predict(
         self,
-        at: pd.DataFrame | None = None,
+        at: pd.DataFrame | Mapping[str, Any] | None = None,
         *,
         confidence_level: float | None = None,
         **scales: Any,
@@ -113,7 +113,9 @@ class Choice(Result):
             self.provenance,
         )
 
-    def with_predictions(self, at: pd.DataFrame | None = None, **scales: Any) -> Choice:
+    def with_predictions(
+        self, at: pd.DataFrame | Mapping[str, Any] | None = None, **scales: Any
+    ) -> Choice:
         """Return the choice with predictions at these scales in its summary and JSON."""
         found = self.predict(at, **scales)
         return Choice(**{**vars(self), "asked": found.table, "notes": (*self.notes, *found.notes)})

@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.fitters.candidates import Candidate, Fitted
 from scalekit.fitters.law import Law
 from scalekit.fitters.model import Parameter
-from scalekit.fitters.predictive import Calibration, calibrate, components
+from scalekit.fitters.predictive import Calibration, calibrate, combined, components
 from scalekit.fitters.rolling import Forecasts, fit_all, forecast, roll, set_origins
 from scalekit.fitters.stacking import block_scores, stack, win_probabilities
 from scalekit.fitters.study import Study
@@ -62,7 +62,7 @@ class Combination:
 
     def intervals(self, ahead: Forecasts, confidence_level: float) -> pd.DataFrame:
         """Return predicted, ci_lower, ci_upper (mean curve), obs_lower, obs_upper (one run)."""
-        centre, parts = ahead.centre @ self.weights, components(ahead, self.weights)
+        centre, parts = self._centre_and_parts(ahead)
         reach = self.calibration.multiple(confidence_level)
         single = reach * self.calibration.width(parts)
         mean = reach * self.calibration.width(parts * [0.0, 1.0, 1.0, 1.0])
@@ -75,6 +75,10 @@ class Combination:
                 "obs_upper": np.exp(centre + single),
             }
         )
+
+    def _centre_and_parts(self, ahead: Forecasts) -> tuple[np.ndarray, np.ndarray]:
+        judged = float(self.past.distance.max())
+        return combined(ahead, self.weights, judged), components(ahead, self.weights, judged)
 
     def scores(self) -> pd.DataFrame:
         """Return each candidate's weight, probability and errors on the roll-outs, best first."""
@@ -118,16 +122,15 @@ class Combination:
                 "beyond_roll_outs",
                 "error" if asked > 3 * reached else "warning",
                 f"The forecast reaches {np.exp(asked):.3g} times the largest {along} of the runs; "
-                f"the roll-outs went {np.exp(reached):.3g} times only. The interval is drawn on "
-                "linearly in log distance, which no roll-out has tested; a break is not seen.",
+                f"the roll-outs went {np.exp(reached):.3g} times only. Out there the weights give "
+                "way to the median of the forms, and the interval is drawn on linearly in log "
+                "distance, which no roll-out has tested; a break is not seen.",
             )
         heavy = self.weights >= WEIGHTY
         ends = ahead.centre[:, heavy]
-        middle = ahead.centre @ self.weights
+        middle, parts = self._centre_and_parts(ahead)
         gap = np.abs(ends - middle[:, None]).max(axis=1)
-        width = self.calibration.multiple(0.95) * self.calibration.width(
-            components(ahead, self.weights)
-        )
+        width = self.calibration.multiple(0.95) * self.calibration.width(parts)
         if (gap > width).any():
             far = int(np.argmax(gap - width))
             worst = np.flatnonzero(heavy)[int(np.abs(ends[far] - middle[far]).argmax())]

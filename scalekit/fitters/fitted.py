@@ -147,7 +147,7 @@ class Fit(Result):
 
     def predict(
         self,
-        at: pd.DataFrame | None = None,
+        at: pd.DataFrame | Mapping[str, Any] | None = None,
         *,
         confidence_level: float | None = None,
         interval: str = "parameters",
@@ -187,7 +187,9 @@ class Fit(Result):
 
         return frontier(self, flops, **constraints)
 
-    def with_predictions(self, at: pd.DataFrame | None = None, **scales: Any) -> Fit:
+    def with_predictions(
+        self, at: pd.DataFrame | Mapping[str, Any] | None = None, **scales: Any
+    ) -> Fit:
         """Return the fit with predictions at these scales in its table, summary and JSON."""
         found = self.predict(at, **scales)
         return replace(self, asked=found.table, notes=(*self.notes, *found.notes))

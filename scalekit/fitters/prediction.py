@@ -123,7 +123,9 @@ def shown(value: object) -> str:
     return value if isinstance(value, str) else format_quantity(float(value))  # type: ignore[arg-type]
 
 
-def asked_scales(fit: HasLaw, at: pd.DataFrame | None, scales: Mapping[str, Any]) -> pd.DataFrame:
+def asked_scales(
+    fit: HasLaw, at: pd.DataFrame | Mapping[str, Any] | None, scales: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return the asked scales as a table of positive floats, with 6ND filling a missing one.
 
     Raises ColumnNotFoundError where a scale of the law is missing, InputError for a value that is
@@ -131,7 +133,7 @@ def asked_scales(fit: HasLaw, at: pd.DataFrame | None, scales: Mapping[str, Any]
     """
     given: dict[str, Any] = dict(scales)
     if at is not None:
-        given = {str(name): at[name].to_numpy() for name in at}
+        given = {str(name): np.asarray(values) for name, values in at.items()}
     unknown = sorted(set(scales) - {*fit.law.scales, "params", "tokens", "flops"})
     if unknown:
         raise ColumnNotFoundError(

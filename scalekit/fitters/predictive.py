@@ -4,6 +4,10 @@ The width of a forecast is composed of four parts, added in quadrature: the run 
 from the parameters, the spread between forms, and a part that grows with the log distance. How
 much of each is taken from roll-outs, by maximum likelihood; the quantiles are those of the
 roll-out errors in units of this width, pooled over origins and curves, as in conformal prediction.
+
+Weights are known for the distance over which roll-outs judged them. Beyond it they give way to the
+median of all forms: which form is best a little further says less and less of what is best far out
+(LOG.md, "Far beyond the roll-outs").
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ TYPICAL_DRIFT = 0.03  # of log loss for each e-fold of distance: the start value
 MANY_BLOCKS = 30  # from here on the quantiles are empirical; below, Student's
 FREEDOM = 4.0  # of the likelihood: errors of forecasts have heavy tails
 SMALLEST = 1e-5
+NORMAL = 1.4826  # deviations in a median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,33 @@ class Calibration:
         return float(np.interp(wanted, share, self.scores))
 
 
-def components(found: Forecasts, weights: np.ndarray) -> np.ndarray:
+def trust(found: Forecasts, judged: float) -> np.ndarray:
+    """Return how far weights count at each row: fully up to the log distance `judged`."""
+    return np.asarray(np.minimum(judged / np.maximum(found.distance, 1e-12), 1.0) ** 2)
+
+
+def combined(found: Forecasts, weights: np.ndarray, judged: float = np.inf) -> np.ndarray:
+    """Return the combined log forecast (rows,): weighted mean, giving way to the median."""
+    share = trust(found, judged)
+    return np.asarray(
+        share * (found.centre @ weights) + (1 - share) * np.median(found.centre, axis=1)
+    )
+
+
+def components(found: Forecasts, weights: np.ndarray, judged: float = np.inf) -> np.ndarray:
     """Return the four parts of the width of the combined forecast, (rows, 4)."""
-    centre = found.centre @ weights
-    spread = np.sqrt(((found.centre - centre[:, None]) ** 2) @ weights)
-    doubt = np.sqrt((found.doubt**2) @ weights)
-    return np.stack([found.noise @ weights, doubt, spread, found.distance], axis=1)
+    share = trust(found, judged)
+    away = np.abs(found.centre - combined(found, weights, judged)[:, None])
+    spread = share * (away**2 @ weights) + (1 - share) * (NORMAL * np.median(away, axis=1)) ** 2
+    doubt = share * (found.doubt**2 @ weights) + (1 - share) * np.median(found.doubt, axis=1) ** 2
+    return np.stack(
+        [found.noise @ weights, np.sqrt(doubt), np.sqrt(spread), found.distance], axis=1
+    )
 
 
 def calibrate(found: Forecasts, weights: np.ndarray) -> Calibration:
     """Return the calibration of the combined forecast on roll-outs `found`."""
-    parts, error = components(found, weights), found.centre @ weights - found.observed
+    parts, error = components(found, weights), combined(found, weights) - found.observed
     each, blocks = found.block_weights, len(np.unique(found.block))
     start = np.log([1.0, 1.0, 1.0, TYPICAL_DRIFT])
 

@@ -37,7 +37,9 @@ class Published:
     response: str = "loss (nats/token)"
     rounded: bool = False
 
-    def predict(self, at: pd.DataFrame | None = None, **scales: Any) -> Prediction:
+    def predict(
+        self, at: pd.DataFrame | Mapping[str, Any] | None = None, **scales: Any
+    ) -> Prediction:
         """Return what the law says at the scales; published constants come without intervals.
 
         >>> hoffmann = published("hoffmann2022_rounded")
