@@ -83,8 +83,9 @@ def set_origins(
     if not found:
         raise InputError(
             f"No origin is left for a roll-out over a factor of {horizon:g} in {study.along}: at "
-            f"least {fewest_rows} rows of {fewest_sizes} different sizes must lie below it. Give a "
-            "smaller horizon, or more small runs."
+            f"least {fewest_rows} rows of {fewest_sizes} different sizes must lie below it. Add "
+            "small runs, or ask for a smaller horizon; with runs this few, fit one law "
+            "(`scalekit fit`): its interval then holds the law to be right."
         )
     return np.stack(found)
 
