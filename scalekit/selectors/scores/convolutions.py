@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Rule = Callable[["Tensor", "Tensor"], "Tensor"]
 
-ROOM, ROOM_GPU = 12 * 2**20, 256 * 2**20  # bytes that a rule may hold for the examples it takes
+ROOM, ROOM_GPU = 8 * 2**20, 256 * 2**20  # bytes that a rule may hold for the examples it takes
 LARGEST_MAP = 400  # input positions up to which Gram matrices of the map are worth trying
 
 
