@@ -14,7 +14,9 @@ from scalekit.fitters.comparing_inputs import (
     SIZES,
     choose_selection,
     frame_of,
+    pooled_notes,
     refuse_negative,
+    refuse_rising,
     settle_laws,
     systems_of,
     with_along,
@@ -34,7 +36,7 @@ from scalekit.tables import RunTable, check_runs
 from scalekit.units import format_scale
 
 ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
-UNEQUAL = 1.5  # ratio of mean grid sizes above which the better tuned system has an advantage
+UNEQUAL = 1.5  # ratio of grid sizes above which the better tuned system has an advantage
 
 
 def compare(
@@ -64,7 +66,8 @@ def compare(
 
     `select` says which runs the curve follows: "all"; "best", the best run at each combination of
     scales (a grid of hyper-parameters); "frontier", the runs that no run of less compute beats
-    (grids of sizes). "auto" takes "frontier" where runs of several sizes share the same compute.
+    (grids of sizes). "auto" takes "frontier" where runs of several sizes share the same compute,
+    and "best" where runs of one size differ in a hyper-parameter (a column such as `lr`).
     The selection is made anew inside every resample. `at` lists the scales to decide at (default:
     ten times the largest run). Runs of two systems with equal scales (and equal `pair_by`
     columns, such as a seed) are resampled together. With `drift` the draws also hold what the
@@ -98,6 +101,7 @@ def compare(
         raise InputError(f"{source}: no usable run of '{missing[0]}' is left. See its rows.")
     refuse_negative(frame, source)
     parts = {name: frame[frame[by].astype(str) == name].reset_index(drop=True) for name in names}
+    refuse_rising(parts, along)
     chosen, told = choose_selection(select, laws[0], along, parts)
     keys = [n for n in (*scales, *SIZES, *(pair_by or ())) if n in frame]
     options = {"objective": objective, "delta": delta, "confidence_level": level}
@@ -116,6 +120,7 @@ def compare(
         for fits, own in fitted.values()
     ]
     number = sum(block.drifts.shape[1] for block in blocks)
+    told = [*told, *_lost_notes(blocks)]
     words = _describe(blocks, chosen, number)
     seed = seed_of(rng)
     mixed = [
@@ -129,7 +134,7 @@ def compare(
     for reason, count in table.provenance.rows_left_out.items():
         left_out[reason] = left_out.get(reason, 0) + count
     duel = Comparison(
-        by=by,
+        by=_name_of(by, runs),
         along=along,
         select=chosen,
         fits=fits,
@@ -140,10 +145,17 @@ def compare(
         interval_method=words,
         runs=frame[[by, *scales, "loss"]].rename(columns={by: "system"}),
         notes=(*notes, *_new(table.notes, notes), *told, *_largest_notes(parts, first, along),
-               *_tuning_notes(chosen, systems, names), *_new(_fit_notes(fits), notes)),
+               *_tuning_notes(chosen, systems, names), *_new(_fit_notes(fits), notes),
+               *pooled_notes(parts)),
         provenance=replace(provenance, rows_left_out=left_out, seed=seed),
     )  # fmt: skip
     return duel.decide([10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, float)))
+
+
+def _name_of(by: str, runs: Any) -> str:
+    """Return what the column `by` is called where the runs come from."""
+    readings = runs.readings if isinstance(runs, RunTable) else ()
+    return next((r.column for r in readings if r.role == by and r.column), by)
 
 
 def _new(found: Sequence[Note], said: Sequence[Note]) -> list[Note]:
@@ -160,6 +172,7 @@ class _Block:
     drifts: np.ndarray
     method: str
     shared: float
+    lost: int
 
 
 def _draw_block(
@@ -173,7 +186,8 @@ def _draw_block(
             for (name, found), draw in zip(fits.items(), draws, strict=True)}  # fmt: skip
     forecasts = forecast_larger(list(fits.values()), along) if drift else []
     measured = measure_drift(forecasts)
-    return _Block(kept, measured.draw(len(fits), int(good.sum()), rng), method, shared)
+    return _Block(kept, measured.draw(len(fits), int(good.sum()), rng), method, shared,
+                  int((~good).sum()))  # fmt: skip
 
 
 def _others(fits: Mapping[str, Fit], along: str) -> list[Law]:
@@ -197,19 +211,42 @@ def _describe(blocks: Sequence[_Block], select: str, resamples: int) -> str:
     return text + f", {blocks[0].shared:.0%} of configurations shared"
 
 
+def _lost_notes(blocks: Sequence[_Block]) -> list[Note]:
+    """Return a warning for each law that some resamples could not be fitted by."""
+    return [
+        Note(
+            "resamples_lost",
+            "warning",
+            f"{block.lost} of {block.lost + block.drifts.shape[1]} resamples of the law "
+            f"'{next(iter(block.fits.values())).law.name}' have no finite fit and are left out.",
+        )
+        for block in blocks
+        if block.lost
+    ]
+
+
 def _tuning_notes(select: str, systems: Sequence[System], names: Sequence[str]) -> list[Note]:
-    if select != "best":
+    """Return a warning where one system had many more tries: the best of more is lower."""
+    if select == "all":
         return []
-    sizes = [len(s.along) / (s.cells.max() + 1) for s in systems]
+    if select == "best":
+        sizes = [len(s.along) / (s.cells.max() + 1) for s in systems]
+        what = "Runs per configuration differ"
+    else:
+        low = max(s.along.min() for s in systems)
+        high = min(s.along.max() for s in systems)
+        sizes = [float(((s.along >= low) & (s.along <= high)).sum()) for s in systems]
+        what = "The number of runs at the scales that all have differs"
     if max(sizes) <= UNEQUAL * min(sizes):
         return []
-    shown = ", ".join(f"{name} {size:.1f}" for name, size in zip(names, sizes, strict=True))
+    shown = ", ".join(f"{name} {size:.3g}" for name, size in zip(names, sizes, strict=True))
     return [
         Note(
             "unequal_tuning",
             "warning",
-            f"Runs per configuration differ ({shown}): the best of more tries is lower by luck "
-            "alone. Compare at equal tuning budgets, or drop runs at random until they are equal.",
+            f"{what} ({shown}): the best of more tries is lower by luck and tuning alone, which no "
+            "interval here holds. Compare at equal tuning budgets, or drop runs at random until "
+            "they are equal, and see whether the verdict stays.",
         )
     ]
 
@@ -234,10 +271,13 @@ def _largest_notes(
 
 
 def _fit_notes(fits: Mapping[str, Fit]) -> list[Note]:
-    """Return what the single fits have to say that matters for a comparison, with the system."""
+    """Return what the single fits have to say that matters for a comparison, with the systems."""
+    found: dict[Note, list[str]] = {}
+    for name, fitted in fits.items():
+        for note in fitted.notes:
+            if note.severity != "info" and note.code != "recipes_pooled":
+                found.setdefault(note, []).append(name)
     return [
-        Note(note.code, note.severity, f"{name}: {note.message}")
-        for name, fitted in fits.items()
-        for note in fitted.notes
-        if note.severity != "info"
+        Note(note.code, note.severity, f"{', '.join(names)}: {note.message}")
+        for note, names in found.items()
     ]

@@ -143,7 +143,7 @@ def _notes(
                 "crossover_not_identified",
                 "warning",
                 "The runs do not settle whether or where the curves cross. Widen the range of "
-                "scales, or ask `next_runs` which runs would settle it.",
+                "scales, or ask `scalekit next-runs` (in Python next_runs) which would settle it.",
             )
         )
     if status == "crosses" and np.isfinite(ends[1]) and ends[1] > observed[1]:

@@ -12,6 +12,7 @@ from scalekit.errors import FitError, InputError
 from scalekit.fitters.fitted import check_level
 from scalekit.fitters.fitting import RESAMPLES
 from scalekit.fitters.isoflop_result import Isoflops
+from scalekit.fitters.pooling import pooling_notes
 from scalekit.fitters.powerline import power_line
 from scalekit.fitters.valleys import (
     FEWEST,
@@ -131,7 +132,8 @@ def _frame_of(
     table = check_runs(frame, scales=["flops", "params"], source=source, notes=notes)
     if (table.frame["loss"] <= 0).any():
         raise InputError(f"{source}: isoFLOP curves are drawn in log loss, which must be positive.")
-    return table.frame, source, table.provenance, table.notes
+    pooled = pooling_notes(table.frame, runs)
+    return table.frame, source, table.provenance, (*table.notes, *pooled)
 
 
 def _budgets(frame: pd.DataFrame) -> list[pd.DataFrame]:

@@ -63,7 +63,7 @@ def next_runs(
     if good.sum() < 20:
         raise InputError(
             "next_runs needs the draws of a bootstrap, and there are "
-            f"{int(good.sum())} usable ones. Fit with resamples=1000."
+            f"{int(good.sum())} usable ones. Fit with --resamples 1000 (in Python resamples=1000)."
         )
     affordable = cost <= budget
     if not affordable.any():
@@ -95,9 +95,11 @@ def _offered(result: Fit | Comparison, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the candidates with a column `system`, each offered to every system without one."""
     if isinstance(result, Fit):
         return frame
-    for name in (result.by, "system", "group"):
+    names = set(result.systems)
+    alike = [name for name in frame if set(frame[name].astype(str)) <= names]
+    for name in (result.by, "system", "group", *alike):
         if name in frame:
-            unknown = set(frame[name].astype(str)) - set(result.systems)
+            unknown = set(frame[name].astype(str)) - names
             if unknown:
                 raise InputError(
                     f"The candidates name the system '{sorted(unknown)[0]}', which was not "
@@ -122,7 +124,8 @@ def _costs(result: Fit | Comparison, frame: pd.DataFrame) -> np.ndarray:
         if name not in frame:
             raise ColumnNotFoundError(
                 f"The candidates have no column '{name}', which the law depends on. "
-                f"{did_you_mean(name, map(str, frame.columns))}"
+                f"{did_you_mean(name, map(str, frame.columns))} Rename it, or name it: --columns "
+                f"{name}=COLUMN."
             )
     for name in ("cost", "flops"):
         if name in frame:
@@ -156,7 +159,7 @@ def _outcomes(
         scales = {scale: float(row[scale]) for scale in curve.fit.law.scales}
         place = scales.get(curve.along, 6 * scales.get("params", 0.0) * scales.get("tokens", 0.0))
         columns.append(curve.run_draws(scales, max(place, 1e-300)))
-        scatter.append(curve.fit.noise if noise is None else noise)
+        scatter.append(curve.noise if noise is None else noise)
     return np.stack(columns, axis=1), np.maximum(np.array(scatter), 1e-6)
 
 
