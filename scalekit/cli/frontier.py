@@ -72,6 +72,11 @@ def frontier(
     if given:
         advice = "goes with a saved fit, not with" if approaches else "goes with runs and"
         raise InputError(f"--{given[0]} {advice} --approaches.")
+    if not approaches and fit.is_file() and fit.suffix != ".json":
+        raise InputError(
+            f"{fit} is no saved fit. Save one: `scalekit fit {fit} -o fit.json`, and give "
+            "fit.json; or ask the runs themselves, with --approaches."
+        )
     if approaches:
         from scalekit.fitters.approaches import allocation_approaches
 

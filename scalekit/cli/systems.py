@@ -27,6 +27,9 @@ def read_systems(
         roles.setdefault("group", by)
     stems = [path.stem for path in runs]
     names = stems if len(set(stems)) == len(stems) else [str(path) for path in runs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"The file {twice} is given twice; give one file for each system.")
     tables = {
         name: read_runs(path, quiet=True, last_step=False, **roles).where(*where or ())
         for name, path in zip(names, runs, strict=True)

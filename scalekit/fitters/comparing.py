@@ -36,6 +36,7 @@ from scalekit.tables import RunTable, check_runs
 from scalekit.units import format_scale
 
 ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
+FEWEST_RESAMPLES = 10
 UNEQUAL = 1.5  # ratio of grid sizes above which the better tuned system has an advantage
 
 
@@ -85,6 +86,8 @@ def compare(
     '1.1e+19'
     """
     check_selection(select)
+    if resamples < FEWEST_RESAMPLES:
+        raise InputError(f"resamples must be {FEWEST_RESAMPLES} or more; got {resamples}.")
     level = check_level(confidence_level)
     frame, source, provenance, notes = frame_of(runs)
     if isinstance(runs, RunTable) and by not in frame:

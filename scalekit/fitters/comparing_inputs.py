@@ -97,7 +97,10 @@ def settle_laws(
             f"along='COLUMN'). There are: {', '.join(columns)}."
         )
     if along not in columns and not (along == "flops" and {"params", "tokens"} <= set(columns)):
-        raise InputError(f"along='{along}' is no column. {did_you_mean(along, columns)}")
+        raise InputError(
+            f"There is no column '{along}' to compare along (--along, or a scale named in --at). "
+            f"{did_you_mean(along, columns)}"
+        )
     placed = [law.along(along) for law in laws]
     for law in placed[1:]:
         if law.scales != placed[0].scales:

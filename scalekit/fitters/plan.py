@@ -48,6 +48,11 @@ class Plan(Result):
         """The expected standard deviation of the answer with all chosen runs."""
         return float(self.table["expected_deviation"].iloc[-1]) if len(self.table) else self.before
 
+    @property
+    def of_log(self) -> bool:
+        """True where the answer is the logarithm of a scale or a size: its interval is a factor."""
+        return self.unit.startswith("in log")
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row a chosen run, in order."""
         return self.table.copy()
@@ -90,7 +95,12 @@ class Plan(Result):
         text = (
             f"{runs} for {format_quantity(float(self.table['spent'].iloc[-1]))} FLOPs would bring "
             f"the {self.confidence_level:.0%} interval of {self.question} from "
-            f"+-{half * self.before:.3g} to +-{half * self.after:.3g} {self.unit}"
+            + (
+                f"a factor of {np.exp(half * self.before):.3g} to one of "
+                f"{np.exp(half * self.after):.3g} either way"
+                if self.of_log
+                else f"+-{half * self.before:.3g} to +-{half * self.after:.3g} {self.unit}"
+            )
         ).rstrip()
         if "expected_probability" in self.table:
             last = self.table["expected_probability"].iloc[-1]

@@ -112,7 +112,7 @@ def _ask_fit(fit: Fit, question: str, at: At) -> Question:
         flops = np.array([float(at["flops"] if isinstance(at, Mapping) else at)])
         both = np.concatenate([fit.theta[None], fit.draws])
         sizes = allocate(fit.law, both, flops, Cost()).log_params
-        words = f"the best log params for {format_quantity(float(flops[0]))} FLOPs"
+        words = f"the best params for {format_quantity(float(flops[0]))} FLOPs"
         return Question(sizes[1:], float(sizes[0, 0]), words, "in log params")
     if question != "loss":
         options = (*FIT_QUESTIONS, *fit.law.names)
