@@ -91,3 +91,20 @@ def test_laws_of_a_mix_are_checked() -> None:
         sk.compare(runs, law=["power", "chinchilla"], along="flops", **options)
     with pytest.raises(InputError, match="no law 'powr'"):
         asked.under("powr")
+
+
+def test_no_resample_is_lost_where_a_parameter_of_a_law_is_zero() -> None:
+    """Over five decades the shift of "shifted_power" is fitted as exactly zero."""
+    rng = np.random.default_rng(1)
+    x = np.geomspace(1e17, 1e22, 12)
+    parts = [
+        pd.DataFrame({
+            "recipe": name, "flops": x,
+            "loss": (e + a * (x / 1e18) ** -0.25) * np.exp(0.004 * rng.standard_normal(12)),
+        })
+        for name, e, a in (("old", 1.8, 1.5), ("new", 1.687, 1.75))
+    ]  # fmt: skip
+    duel = sk.compare(pd.concat(parts), by="recipe", resamples=90, rng=0)
+    assert min(fit.params["x0"] for fit in duel.others[1].values()) < 1e10  # of scales from 1e17
+    assert [len(fits["old"].draws) for fits in (duel.fits, *duel.others)] == [30, 30, 30]
+    assert "resamples_lost" not in [note.code for note in duel.notes]

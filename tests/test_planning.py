@@ -62,6 +62,15 @@ def test_a_larger_budget_never_tells_less(duel: Comparison) -> None:
     assert left[0] >= left[1] >= left[2]
 
 
+def test_no_run_is_bought_once_the_verdict_is_settled(duel: Comparison) -> None:
+    offers = {"flops": np.geomspace(1e19, 1e23, 9)}
+    plan = sk.next_runs(duel, offers, most=8)
+    expected = plan.table["expected_probability"].to_numpy()
+    assert duel.win_probability(duel.asked[-1:])["win_probability"].max() < 0.95
+    assert expected[-1] >= 0.95
+    assert (expected[:-1] < 0.95).all()
+
+
 def test_for_the_loss_far_out_the_runs_nearest_to_it_tell_most(single: Fit) -> None:
     plan = sk.next_runs(single, CANDIDATES, at=1e22, most=1)
     assert plan.table["flops"].iloc[0] == pytest.approx(1e21)

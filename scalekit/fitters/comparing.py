@@ -14,12 +14,18 @@ from scalekit.fitters.comparing_inputs import (
     SIZES,
     choose_selection,
     frame_of,
-    pooled_notes,
     refuse_negative,
     refuse_rising,
     settle_laws,
     systems_of,
     with_along,
+)
+from scalekit.fitters.comparing_notes import (
+    fit_notes,
+    largest_notes,
+    lost_notes,
+    pooled_notes,
+    tuning_notes,
 )
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.drift import forecast_larger, measure_drift
@@ -33,11 +39,9 @@ from scalekit.fitters.systems import fit_systems
 from scalekit.notes import Note
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
-from scalekit.units import format_scale
 
 ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
 FEWEST_RESAMPLES = 10
-UNEQUAL = 1.5  # ratio of grid sizes above which the better tuned system has an advantage
 
 
 def compare(
@@ -123,7 +127,8 @@ def compare(
         for fits, own in fitted.values()
     ]
     number = sum(block.drifts.shape[1] for block in blocks)
-    told = [*told, *_lost_notes(blocks)]
+    lost = {law: (block.lost, block.lost + block.drifts.shape[1])
+            for law, block in zip(fitted, blocks, strict=True)}  # fmt: skip
     words = _describe(blocks, chosen, number)
     seed = seed_of(rng)
     mixed = [
@@ -147,9 +152,16 @@ def compare(
         confidence_level=level,
         interval_method=words,
         runs=frame[[by, *scales, "loss"]].rename(columns={by: "system"}),
-        notes=(*notes, *_new(table.notes, notes), *told, *_largest_notes(parts, first, along),
-               *_tuning_notes(chosen, systems, names), *_new(_fit_notes(fits), notes),
-               *pooled_notes(parts)),
+        notes=(
+            *notes,
+            *_new(table.notes, notes),
+            *told,
+            *lost_notes(lost),
+            *largest_notes(parts, first, along),
+            *tuning_notes(chosen, systems, names),
+            *_new(fit_notes([block.fits for block in blocks]), notes),
+            *pooled_notes(parts),
+        ),
         provenance=replace(provenance, rows_left_out=left_out, seed=seed),
     )  # fmt: skip
     return duel.decide([10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, float)))
@@ -212,75 +224,3 @@ def _describe(blocks: Sequence[_Block], select: str, resamples: int) -> str:
     if select != "all":
         text += f", {select} selected anew in each"
     return text + f", {blocks[0].shared:.0%} of configurations shared"
-
-
-def _lost_notes(blocks: Sequence[_Block]) -> list[Note]:
-    """Return a warning for each law that some resamples could not be fitted by."""
-    return [
-        Note(
-            "resamples_lost",
-            "warning",
-            f"{block.lost} of {block.lost + block.drifts.shape[1]} resamples of the law "
-            f"'{next(iter(block.fits.values())).law.name}' have no finite fit and are left out.",
-        )
-        for block in blocks
-        if block.lost
-    ]
-
-
-def _tuning_notes(select: str, systems: Sequence[System], names: Sequence[str]) -> list[Note]:
-    """Return a warning where one system had many more tries: the best of more is lower."""
-    if select == "all":
-        return []
-    if select == "best":
-        sizes = [len(s.along) / (s.cells.max() + 1) for s in systems]
-        what = "Runs per configuration differ"
-    else:
-        low = max(s.along.min() for s in systems)
-        high = min(s.along.max() for s in systems)
-        sizes = [float(((s.along >= low) & (s.along <= high)).sum()) for s in systems]
-        what = "The number of runs at the scales that all have differs"
-    if max(sizes) <= UNEQUAL * min(sizes):
-        return []
-    shown = ", ".join(f"{name} {size:.3g}" for name, size in zip(names, sizes, strict=True))
-    return [
-        Note(
-            "unequal_tuning",
-            "warning",
-            f"{what} ({shown}): the best of more tries is lower by luck and tuning alone, which no "
-            "interval here holds. Compare at equal tuning budgets, or drop runs at random until "
-            "they are equal, and see whether the verdict stays.",
-        )
-    ]
-
-
-def _largest_notes(
-    parts: Mapping[str, pd.DataFrame], fits: Mapping[str, Fit], along: str
-) -> list[Note]:
-    """Return a note on each system whose largest run is not among those that its curve follows."""
-    notes = []
-    for name, part in parts.items():
-        largest = part[part[along] == part[along].max()].nsmallest(1, "loss").iloc[0]
-        scales = fits[name].scales.get(along)
-        if scales is not None and largest[along] > scales.max() * (1 + 1e-9):
-            place = format_scale(float(largest[along]), along)
-            words = (
-                f"The largest run of {name} ({place} {along}, loss {largest['loss']:.4g}) is no "
-                "better than a smaller one, so its curve does not follow it. Did it go wrong, or "
-                "is its size wrong for its compute?"
-            )
-            notes.append(Note("largest_not_followed", "warning", words))
-    return notes
-
-
-def _fit_notes(fits: Mapping[str, Fit]) -> list[Note]:
-    """Return what the single fits have to say that matters for a comparison, with the systems."""
-    found: dict[Note, list[str]] = {}
-    for name, fitted in fits.items():
-        for note in fitted.notes:
-            if note.severity != "info" and note.code != "recipes_pooled":
-                found.setdefault(note, []).append(name)
-    return [
-        Note(note.code, note.severity, f"{', '.join(names)}: {note.message}")
-        for note, names in found.items()
-    ]

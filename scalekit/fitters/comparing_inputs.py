@@ -12,7 +12,6 @@ import pandas as pd
 from scalekit.errors import InputError, did_you_mean
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
-from scalekit.fitters.pooling import pooled_columns
 from scalekit.fitters.selection import guess_selection
 from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame
@@ -135,32 +134,15 @@ def refuse_rising(parts: Mapping[str, pd.DataFrame], along: str) -> None:
     """Raise InputError where the loss of every system rises with scale: it is no loss."""
     found = {}
     for name, part in parts.items():
-        ranks = part[[along, "loss"]].rank()
-        found[name] = float(ranks.corr().iloc[0, 1]) if len(part) > 2 else 0.0
+        with np.errstate(all="ignore"):  # a constant has no correlation, and does not rise
+            rank = part[along].rank().corr(part["loss"].rank()) if len(part) > 2 else 0.0
+        found[name] = float(rank)
     if all(value >= RISING for value in found.values()):
         shown = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
         raise InputError(
             f"The loss rises with {along} in every system (rank correlation: {shown}), and the "
             f"lowest would win. {AN_ACCURACY} Is it a loss, then compare along another scale."
         )
-
-
-def pooled_notes(parts: Mapping[str, pd.DataFrame]) -> list[Note]:
-    """Return a warning where each system's runs are themselves of several metrics or data sets."""
-    each = [set(pooled_columns(part.drop(columns="group", errors="ignore")))
-            for part in parts.values()]  # fmt: skip
-    first = next(iter(parts.values()))
-    names = [str(name) for name in first if name in set.intersection(*each)]
-    if not names:
-        return []
-    values = sorted(first[names[0]].dropna().astype(str).unique())
-    listed = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
-    words = (
-        f"Within the systems column '{names[0]}' has {len(values)} values ({listed}), whose runs "
-        f"are taken together. Compare on each, with --across {names[0]} (in Python "
-        f"compare_across(runs, '{names[0]}')), or keep one, with --where {names[0]}={values[0]}."
-    )
-    return [Note("metrics_pooled", "warning", words)]
 
 
 def choose_selection(

@@ -131,8 +131,11 @@ class Comparison(Result):
         Columns: `at, ratio, ci_lower, ci_upper`. A ratio of 2 means half the compute; zero stands
         for "does not reach that loss within six decades" and infinity for "always has it".
         """
-        pair = [self.curves[name] for name in choose_pair(self, first, second)]
-        return times_less_at(*pair, positive_scales(at), self.confidence_level)
+        first, second = choose_pair(self, first, second)
+        curves = self.curves
+        return times_less_at(
+            curves[first], curves[second], positive_scales(at), self.confidence_level
+        )
 
     def crossover(
         self,
