@@ -76,21 +76,40 @@ def largest_notes(
 def fit_notes(blocks: Sequence[Mapping[str, Fit]]) -> list[Note]:
     """Return what the fits of the first law have to say that matters, with the systems.
 
-    A law of the wrong shape is no news while another of the mix has the right one.
+    That laws have the wrong shape is told of the mix: another of them may have the right one.
     """
+    misfits = {
+        next(iter(fits.values())).law.name: [
+            name for name, fitted in fits.items() if "lack_of_fit" in _codes(fitted)
+        ]
+        for fits in blocks
+    }
+    sound = [law for law, names in misfits.items() if not names]
     found: dict[Note, list[str]] = {}
     for name, fitted in blocks[0].items():
-        others = [{note.code for note in fits[name].notes} for fits in blocks[1:]]
-        shapeless = all("lack_of_fit" in codes for codes in others)
         for note in fitted.notes:
             if note.severity == "info" or note.code == "recipes_pooled":
                 continue
-            if note.code != "lack_of_fit" or shapeless:
+            if note.code != "lack_of_fit" or not sound:
                 found.setdefault(note, []).append(name)
-    return [
+    notes = [
         Note(note.code, note.severity, f"{', '.join(names)}: {note.message}")
         for note, names in found.items()
     ]
+    if sound and len(sound) < len(misfits):
+        wrong = ", ".join(law for law, names in misfits.items() if names)
+        systems = ", ".join(sorted({name for names in misfits.values() for name in names}))
+        words = (
+            f"By their residuals, which move together along the scale, {wrong} have the wrong "
+            f"shape for the runs of {systems}, and {', '.join(sound)} has not. All count alike in "
+            "the answer; 'each law alone' says what each makes of the runs."
+        )
+        notes.append(Note("laws_lack_fit", "warning", words))
+    return notes
+
+
+def _codes(fitted: Fit) -> set[str]:
+    return {note.code for note in fitted.notes}
 
 
 def pooled_notes(parts: Mapping[str, pd.DataFrame]) -> list[Note]:

@@ -52,9 +52,10 @@ def efficiency_sentence(duel: Comparison) -> str:
     row = duel.efficiency(duel.asked[-1:], second, best).iloc[0]
     if not 0 < row["ratio"] < np.inf:
         return ""
+    what = "compute" if duel.along == "flops" else duel.along
     low, high = (_factor(row[end]) for end in ("ci_lower", "ci_upper"))
     return (
-        f"For the loss that {second} has there {best} needs {_factor(row['ratio'])} {duel.along} "
+        f"For the loss that {second} has there {best} needs {_factor(row['ratio'])} {what} "
         f"({duel.confidence_level:.0%}: from {low} to {high})."
     )
 
@@ -62,10 +63,10 @@ def efficiency_sentence(duel: Comparison) -> str:
 def _factor(ratio: float) -> str:
     """Return how much of a scale is needed, where `ratio` is how many times less it is."""
     if ratio == 0:
-        return "more than a million times the"
+        return "more than a million times as much"
     if ratio == np.inf:
-        return "less than a millionth of the"
-    return f"{ratio:.3g} times less" if ratio >= 1 else f"{1 / ratio:.3g} times the"
+        return "more than a million times less"
+    return f"{ratio:.3g} times less" if ratio >= 1 else f"{1 / ratio:.3g} times as much"
 
 
 def advise(duel: Comparison) -> str:

@@ -142,7 +142,7 @@ def _notes(
             Note(
                 "crossover_not_identified",
                 "warning",
-                "The runs do not settle whether or where the curves cross. Widen the range of "
+                "The runs do not settle whether or where the curves cross. Run larger "
                 "scales, or ask `scalekit next-runs` (in Python next_runs) which would settle it.",
             )
         )

@@ -12,7 +12,6 @@ from scipy.special import ndtri
 
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
-from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +92,7 @@ class Plan(Result):
         half = float(ndtri(0.5 + self.confidence_level / 2))
         runs = "One run" if len(self.table) == 1 else f"{len(self.table)} runs"
         text = (
-            f"{runs} for {format_quantity(float(self.table['spent'].iloc[-1]))} FLOPs would bring "
+            f"{runs} for {self.table['spent'].iloc[-1]:.3g} FLOPs would bring "
             f"the {self.confidence_level:.0%} interval of {self.question} from "
             + (
                 f"a factor of {np.exp(half * self.before):.3g} to one of "
