@@ -95,7 +95,7 @@ def test_laws_of_a_mix_are_checked() -> None:
 
 def test_no_resample_is_lost_where_a_parameter_of_a_law_is_zero() -> None:
     """Over five decades the shift of "shifted_power" is fitted as exactly zero."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(3)
     x = np.geomspace(1e17, 1e22, 12)
     parts = [
         pd.DataFrame({
@@ -105,6 +105,6 @@ def test_no_resample_is_lost_where_a_parameter_of_a_law_is_zero() -> None:
         for name, e, a in (("old", 1.8, 1.5), ("new", 1.687, 1.75))
     ]  # fmt: skip
     duel = sk.compare(pd.concat(parts), by="recipe", resamples=90, rng=0)
-    assert min(fit.params["x0"] for fit in duel.others[1].values()) < 1e10  # of scales from 1e17
+    assert duel.others[1]["old"].params["x0"] == 0
     assert [len(fits["old"].draws) for fits in (duel.fits, *duel.others)] == [30, 30, 30]
     assert "resamples_lost" not in [note.code for note in duel.notes]

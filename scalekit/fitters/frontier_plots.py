@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 POINTS = 160
 
 
-def plot_frontier(frontier: Frontier, ax: Axes | None = None) -> Axes:
-    """Draw the best params and tokens against the budget, with their intervals."""
+def plot_frontier(frontier: Frontier, ax: Axes | None = None, plan: Plan | None = None) -> Axes:
+    """Draw the best params and tokens against the budget, with their intervals.
+
+    The runs of `plan` are drawn as open circles, params and tokens at the compute of each.
+    """
     ax = new_axes(ax)
     table = frontier.table
     for name, colour in (("params", BLUE), ("tokens", ORANGE)):
@@ -34,6 +37,11 @@ def plot_frontier(frontier: Frontier, ax: Axes | None = None) -> Axes:
                             color=colour, alpha=0.15, linewidth=0)  # fmt: skip
         else:
             ax.vlines(table["flops"], table[f"{name}_lower"], table[f"{name}_upper"], color=colour)
+    if plan is not None and {"params", "tokens"} <= set(plan.table):
+        flops = 6 * plan.table["params"] * plan.table["tokens"]
+        for name, colour in (("params", BLUE), ("tokens", ORANGE)):
+            ax.plot(flops, plan.table[name], "o", mfc="none", color=colour, markersize=8,
+                    label=f"{name} of planned runs")  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="budget, FLOPs", ylabel="params, tokens")
     ax.set_title(f"{frontier.approach}; {frontier.constraint}", fontsize="medium")
     ax.legend(frameon=False, fontsize="small")
