@@ -18,7 +18,7 @@ from scalekit.cli.common import (
     handled,
     parse_scales,
 )
-from scalekit.errors import InputError
+from scalekit.errors import InputError, ScalekitError
 from scalekit.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[Path],
-    typer.Argument(help="One file of runs with a column of systems, or one file for each system."),
+    typer.Argument(
+        help="One file of runs with a column of systems, or one file for each system; or a saved "
+        "comparison (.json)."
+    ),
 ]
 By = Annotated[str | None, typer.Option(help="The column that names the system of each run.")]
 LawOption = Annotated[
@@ -81,6 +84,17 @@ def compared(
     from scalekit.fitters.verdicts import compare_across
 
     asked, along = parse_asked(at or [], along)
+    saved = saved_comparison(runs)
+    if saved is not None:
+        untouched = options_of(None, "auto", "huber_log", True, 1000, 0.95, 0)
+        if by or columns or where or across or options != untouched or along not in (
+            None, saved.along,
+        ):  # fmt: skip
+            raise InputError(
+                f"{runs[0]} is a saved comparison along {saved.along}: --at asks it at another "
+                "scale, --within and --between for another crossing. For all else give the runs."
+            )
+        return saved.decide(asked) if asked else saved
     if across is None:
         table, column = read_systems(runs, by, columns, where)
         return compare_systems(table, column, along=along, at=asked or None, **options)
@@ -89,6 +103,20 @@ def compared(
     table, column, across = read_metrics(runs, by, columns, where, across)
     at_last = asked[-1] if asked else None
     return compare_across(table, across, column, at_last, along=along, **options)
+
+
+def saved_comparison(runs: list[Path]) -> Comparison | None:
+    """Return the comparison that -o saved, where that is what the only file holds."""
+    from scalekit.fitters.comparison import Comparison
+    from scalekit.loading import load
+
+    if len(runs) > 1 or runs[0].suffix != ".json":
+        return None
+    try:
+        found = load(runs[0])
+    except ScalekitError:
+        return None  # a table of runs in JSON, or a file that the reader will complain of
+    return found if isinstance(found, Comparison) else None
 
 
 def parse_asked(at: list[str], along: str | None) -> tuple[list[float], str | None]:
