@@ -67,10 +67,10 @@ def main() -> None:
             row = duel.difference(AT, "old", "new").iloc[0]
             rows.append((row["difference"], row["ci_lower"], row["ci_upper"]))
         centre, low, high = np.array(rows).T
+        held = np.mean((low <= truth) & (truth <= high))
         print(
-            f"{name}: 95% intervals hold the difference in {np.mean((low <= truth) & (truth <= high)):.2f}"
-            f" of {pairs}; width {np.mean(high - low):.3f}, four deviations of the estimate "
-            f"{4 * np.std(centre):.3f}",
+            f"{name}: 95% intervals hold the difference in {held:.2f} of {pairs}; width "
+            f"{np.mean(high - low):.3f}, four deviations of the estimate {4 * np.std(centre):.3f}",
             flush=True,
         )
 
