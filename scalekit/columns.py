@@ -28,7 +28,8 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 class Reading:
     """How one role was read: from which column, times which unit factor, with what remark.
 
-    An empty `column` means that the role was computed; the remark then says how.
+    An empty `column` means that the role was computed; the remark then says how. A loss may be
+    `complement` less its column: an error rate from an accuracy.
 
     >>> print(Reading("params", "mparams", 1e6, "embeddings: unknown"))
     params <- mparams, times 1e+06 (embeddings: unknown)
@@ -38,13 +39,15 @@ class Reading:
     column: str
     factor: float = 1.0
     remark: str = ""
+    complement: float = 0.0
 
     def __str__(self) -> str:
         if not self.column:
             return f"{self.role} = {self.remark}"
         factor = f", times {self.factor:g}" if self.factor != 1 else ""
         remark = f" ({self.remark})" if self.remark else ""
-        return f"{self.role} <- {self.column}{factor}{remark}"
+        less = f"{self.complement:g} - " if self.complement else ""
+        return f"{self.role} <- {less}{self.column}{factor}{remark}"
 
 
 def as_numbers(

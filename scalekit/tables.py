@@ -112,7 +112,11 @@ class RunTable(Result):
         table, or the name that a role had in the source. Raises ColumnNotFoundError for a column,
         InputError for a condition that cannot be read or holds for no row.
         """
-        source_names = {reading.column: reading.role for reading in self.readings if reading.column}
+        source_names = {
+            reading.column: reading.role
+            for reading in self.readings
+            if reading.column and not reading.complement
+        }
         kept, told = self.frame, []
         for condition in conditions:
             rows = rows_where(kept, condition, source_names, self.provenance.source)

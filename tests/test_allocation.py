@@ -136,6 +136,14 @@ def test_a_frontier_is_saved_and_drawn(surface: Fit, tmp_path: Path) -> None:
     assert sk.load(found.save(tmp_path / "f.json")).summary() == found.summary()
 
 
+def test_planned_runs_are_drawn_on_the_frontier(surface: Fit) -> None:
+    offers = {"params": [1e9, 3e9], "tokens": [2e10, 6e10]}
+    plan = sk.next_runs(surface, offers, question="optimum", at=1e22)
+    alone, both = (len(surface.frontier([1e21, 1e22]).plot(plan=p).lines) for p in (None, plan))
+    assert len(plan.table)
+    assert both == alone + 2
+
+
 def test_what_has_no_frontier_is_refused(surface: Fit) -> None:
     runs = {"flops": [1e18, 1e19, 1e20, 1e21], "loss": [3.0, 2.5, 2.2, 2.0]}
     one = sk.fit(runs, "power", along="flops", resamples=20)

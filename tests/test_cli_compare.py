@@ -145,3 +145,22 @@ def test_notes_are_told_once_and_name_the_file(folder: Path) -> None:
     assert "twice: " in done.stderr
     crossing = scalekit("crossover", folder / "twice.csv", folder / "new.csv", "--resamples", "60")
     assert crossing.output.count("[duplicate_rows]") == 1
+
+
+def test_a_saved_comparison_answers_again(folder: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "duel.json"
+    both = ("--by", "recipe", "--resamples", "100")
+    first = scalekit("compare", folder / "both.csv", *both, "--at", "1e22", "-o", saved)
+    again = scalekit("compare", saved)
+    assert again.stdout == first.stdout
+    nearer = scalekit("compare", saved, "--at", "1e21")
+    assert nearer.stdout == scalekit("compare", folder / "both.csv", *both, "--at", "1e21").stdout
+    asked = ("--within", "1e18,1e21")
+    crossing = scalekit("crossover", saved, *asked)
+    assert crossing.stdout == scalekit("crossover", folder / "both.csv", *both, *asked).stdout
+    other = scalekit("compare", saved, "--law", "power")
+    assert other.exit_code == 1
+    assert "is a saved comparison along flops" in other.stderr
+    records = tmp_path / "runs.json"
+    pd.read_csv(folder / "both.csv").to_json(records, orient="records")
+    assert scalekit("compare", records, *both).stdout.startswith("new overtakes old at ")

@@ -51,6 +51,7 @@ def test_json_is_the_whole_result_and_nothing_else(table: Path) -> None:
         "column": "size",
         "factor": 1e6,
         "remark": "unit M as you said; embeddings: unknown",
+        "complement": 0.0,
     }
     assert values["ranges"]["params"] == [1e6, 1e7]
 

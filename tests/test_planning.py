@@ -62,6 +62,18 @@ def test_a_larger_budget_never_tells_less(duel: Comparison) -> None:
     assert left[0] >= left[1] >= left[2]
 
 
+def test_no_run_is_bought_once_the_verdict_is_settled() -> None:
+    rng = np.random.default_rng(1)
+    noisy = runs_of().assign(loss=lambda t: t["loss"] * np.exp(0.01 * rng.standard_normal(len(t))))
+    open_duel = sk.compare(noisy, by="recipe", law="power_constant", at=1e23, resamples=400,
+                           drift=False, rng=0)  # fmt: skip
+    assert open_duel.win_probability()["win_probability"].max() < 0.95
+    plan = sk.next_runs(open_duel, {"flops": np.geomspace(1e19, 1e23, 9)}, most=8)
+    expected = plan.table["expected_probability"].to_numpy()
+    assert expected[-1] >= 0.95
+    assert (expected[:-1] < 0.95).all()
+
+
 def test_for_the_loss_far_out_the_runs_nearest_to_it_tell_most(single: Fit) -> None:
     plan = sk.next_runs(single, CANDIDATES, at=1e22, most=1)
     assert plan.table["flops"].iloc[0] == pytest.approx(1e21)

@@ -36,7 +36,10 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Level = Annotated[float, typer.Option(help="Confidence level of the intervals.")]
 Columns = Annotated[
     str | None,
-    typer.Option(help="How to read the columns: role=column,... (e.g. params=n_params)."),
+    typer.Option(
+        help="How to read the columns: role=column,... (e.g. params=n_params; an accuracy: "
+        "loss=1-acc)."
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,19 +16,21 @@ from scalekit.cli.common import (
     Seed,
     deliver,
     handled,
-    parse_pairs,
     parse_scales,
 )
-from scalekit.errors import ColumnNotFoundError, InputError
+from scalekit.errors import InputError, ScalekitError
 from scalekit.units import parse_quantity
 
 if TYPE_CHECKING:
     from scalekit.fitters.comparison import Comparison
-    from scalekit.tables import RunTable
+    from scalekit.fitters.verdicts import Verdicts
 
 Runs = Annotated[
     list[Path],
-    typer.Argument(help="One file of runs with a column of systems, or one file for each system."),
+    typer.Argument(
+        help="One file of runs with a column of systems, or one file for each system; or a saved "
+        "comparison (.json)."
+    ),
 ]
 By = Annotated[str | None, typer.Option(help="The column that names the system of each run.")]
 LawOption = Annotated[
@@ -47,65 +49,74 @@ Where = Annotated[
     list[str] | None,
     typer.Option(help="Keep only rows with COLUMN=VALUE, or >=, > and so on. Repeatable."),
 ]
+Across = Annotated[
+    str | None,
+    typer.Option(
+        help="Is the verdict the same across metrics? A column that names them, or several loss "
+        "columns: val_loss,1-acc."
+    ),
+]
+Objective = Annotated[str, typer.Option(help="huber_log, log_squares, squares or absolute_log.")]
+Drift = Annotated[
+    bool, typer.Option(help="Allow for what the law got wrong when forecasting larger runs.")
+]
 Resamples = Annotated[int, typer.Option(help="Number of joint resamples.")]
 
 
-def read_systems(
-    runs: list[Path], by: str | None, columns: str | None, where: list[str] | None
-) -> tuple[RunTable, str]:
-    """Return the runs of all files as one table, and the column that names the systems."""
-    import pandas as pd
-
-    from scalekit.data import read_runs
-    from scalekit.notes import Note
-    from scalekit.tables import check_runs
-
-    roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-    if by is not None and len(runs) == 1:
-        roles.setdefault("group", by)
-    tables = [read_runs(path, quiet=True, last_step=False, **roles) for path in runs]
-    tables = [table.where(*where or ()) for table in tables]
-    if len(tables) == 1:
-        return tables[0], "group"
-    stems = [path.stem for path in runs]
-    names = stems if len(set(stems)) == len(stems) else [str(path) for path in runs]
-    if by and not any(by in table.frame for table in tables):
-        raise ColumnNotFoundError(
-            f"--by {by}: none of {', '.join(names)} has a column '{by}'. With one file for each "
-            "system leave --by out; else name a column of the files."
-        )
-    column = by or "system"
-    frames = [
-        table.frame if by and by in table.frame else table.frame.assign(**{column: name})
-        for table, name in zip(tables, names, strict=True)
-    ]
-    notes = [
-        Note(note.code, note.severity, f"{name}: {note.message}")
-        for table, name in zip(tables, names, strict=True)
-        for note in table.notes
-    ]
-    joined = pd.concat(frames, ignore_index=True)
-    source = " and ".join(table.provenance.source for table in tables)
-    checked = check_runs(joined, source=source)
-    said = {note.code for note in notes}  # by file, which tells more than for all together
-    notes += [note for note in checked.notes if note.code not in said]
-    return replace(checked, notes=tuple(notes)), column
+def options_of(
+    law: list[str] | None, select: str, objective: str, drift: bool, resamples: int, level: float,
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the options of `compare` in Python that the command line names."""
+    return {
+        "law": law or None, "select": select, "objective": objective, "drift": drift,
+        "resamples": resamples, "confidence_level": level, "rng": seed,
+    }  # fmt: skip
 
 
 def compared(
-    runs: list[Path], by: str | None, law: list[str] | None, along: str | None, select: str,
-    at: list[str] | None, resamples: int, level: float, seed: int, columns: str | None,
-    where: list[str] | None,
-) -> Comparison:  # fmt: skip
+    runs: list[Path], by: str | None, columns: str | None, where: list[str] | None,
+    at: list[str] | None, along: str | None, options: dict[str, Any], across: str | None = None,
+) -> Comparison | Verdicts:  # fmt: skip
     """Return the comparison that the options of the command line ask for."""
+    from scalekit.cli.systems import read_metrics, read_systems
     from scalekit.fitters.comparing import compare as compare_systems
+    from scalekit.fitters.verdicts import compare_across
 
-    table, column = read_systems(runs, by, columns, where)
     asked, along = parse_asked(at or [], along)
-    return compare_systems(
-        table, column, law or None, along, select=select, at=asked or None, resamples=resamples,
-        confidence_level=level, rng=seed,
-    )  # fmt: skip
+    saved = saved_comparison(runs)
+    if saved is not None:
+        untouched = options_of(None, "auto", "huber_log", True, 1000, 0.95, 0)
+        if by or columns or where or across or options != untouched or along not in (
+            None, saved.along,
+        ):  # fmt: skip
+            raise InputError(
+                f"{runs[0]} is a saved comparison along {saved.along}: --at asks it at another "
+                "scale, --within and --between for another crossing. For all else give the runs."
+            )
+        return saved.decide(asked) if asked else saved
+    if across is None:
+        table, column = read_systems(runs, by, columns, where)
+        return compare_systems(table, column, along=along, at=asked or None, **options)
+    if len(asked) > 1:
+        raise InputError("--across compares at one scale; give one --at.")
+    table, column, across = read_metrics(runs, by, columns, where, across)
+    at_last = asked[-1] if asked else None
+    return compare_across(table, across, column, at_last, along=along, **options)
+
+
+def saved_comparison(runs: list[Path]) -> Comparison | None:
+    """Return the comparison that -o saved, where that is what the only file holds."""
+    from scalekit.fitters.comparison import Comparison
+    from scalekit.loading import load
+
+    if len(runs) > 1 or runs[0].suffix != ".json":
+        return None
+    try:
+        found = load(runs[0])
+    except ScalekitError:
+        return None  # a table of runs in JSON, or a file that the reader will complain of
+    return found if isinstance(found, Comparison) else None
 
 
 def parse_asked(at: list[str], along: str | None) -> tuple[list[float], str | None]:
@@ -135,8 +146,11 @@ def compare(
     law: LawOption = None,
     along: Along = None,
     at: At = None,
+    across: Across = None,
     select: Select = "auto",
     where: Where = None,
+    objective: Objective = "huber_log",
+    drift: Drift = True,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
@@ -145,7 +159,8 @@ def compare(
     output: Output = None,
 ) -> None:
     """Say which system wins at scale, with what probability, and where they cross."""
-    duel = compared(runs, by, law, along, select, at, resamples, level, seed, columns, where)
+    options = options_of(law, select, objective, drift, resamples, level, seed)
+    duel = compared(runs, by, columns, where, at, along, options, across)
     deliver(duel, as_json, output)
 
 
@@ -159,6 +174,8 @@ def crossover(
     between: Annotated[str | None, typer.Option(help="Two of several systems: a,b.")] = None,
     select: Select = "auto",
     where: Where = None,
+    objective: Objective = "huber_log",
+    drift: Drift = True,
     resamples: Resamples = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
@@ -169,7 +186,8 @@ def crossover(
     """Say where two systems cross: scale, interval, probability; "none in range" is an answer."""
     from scalekit.fitters.comparison import VERDICT_NOTES
 
-    duel = compared(runs, by, law, along, select, None, resamples, level, seed, columns, where)
+    options = options_of(law, select, objective, drift, resamples, level, seed)
+    duel = cast("Comparison", compared(runs, by, columns, where, None, along, options))
     ends = None if within is None else tuple(parse_quantity(end) for end in within.split(","))
     names = [None, None] if between is None else [name.strip() for name in between.split(",")]
     if len(names) != 2 or (ends is not None and len(ends) != 2):

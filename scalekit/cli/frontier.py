@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,12 @@ from scalekit.cli.common import (
     load_fit,
     parse_pairs,
 )
+from scalekit.errors import InputError
 from scalekit.units import parse_quantity
+
+if TYPE_CHECKING:
+    from scalekit.results import Result
+    from scalekit.tables import RunTable
 
 
 @handled
@@ -36,34 +41,60 @@ def frontier(
         str, typer.Option(help="Tokens the model will serve; their cost counts into the budget.")
     ] = "0",
     overtrained: Annotated[float, typer.Option(help="Times the optimal tokens per param.")] = 1.0,
+    level: Annotated[
+        float | None, typer.Option(help="Confidence level (default that of the fit, else .95).")
+    ] = None,
     approaches: Annotated[
         bool, typer.Option("--approaches", help="Envelope, isoFLOP and law side by side, of runs.")
     ] = False,
+    law: Annotated[
+        str | None, typer.Option(help="With --approaches: the law (default chinchilla).")
+    ] = None,
+    curves: Annotated[
+        Path | None, typer.Option(help="With --approaches: training curves, one row a step.")
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(help="With --approaches: keep only these rows, recipe=cosine. Repeatable."),
     ] = None,
     columns: Columns = None,
+    seed: Seed = 0,
     as_json: Json = False,
     output: Output = None,
 ) -> None:
     """Say how to spend budgets best under a fitted law: params, tokens, loss, with intervals."""
+    budgets = [parse_quantity(text) for text in flops]
+    limits = {"params": params, "unique-tokens": unique_tokens,
+              "served-tokens": None if served_tokens == "0" else served_tokens,
+              "overtrained": None if overtrained == 1 else overtrained}  # fmt: skip
+    of_runs = {"law": law, "curves": curves, "where": where, "columns": columns}
+    given = [name for name, value in (limits if approaches else of_runs).items() if value]
+    if given:
+        advice = "goes with a saved fit, not with" if approaches else "goes with runs and"
+        raise InputError(f"--{given[0]} {advice} --approaches.")
+    if not approaches and fit.is_file() and fit.suffix != ".json":
+        raise InputError(
+            f"{fit} is no saved fit. Save one: `scalekit fit {fit} -o fit.json`, and give "
+            "fit.json; or ask the runs themselves, with --approaches."
+        )
     if approaches:
-        from scalekit.data import read_runs
         from scalekit.fitters.approaches import allocation_approaches
 
         roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-        table = read_runs(fit, quiet=True, last_step=False, **roles).where(*where or ())
-        budgets = [parse_quantity(text) for text in flops]
-        deliver(allocation_approaches(table, budgets), as_json, output)
-        return
-    found = load_fit(fit).frontier(
-        [parse_quantity(text) for text in flops],
-        params=None if params is None else parse_quantity(params),
-        unique_tokens=None if unique_tokens is None else parse_quantity(unique_tokens),
-        served_tokens=parse_quantity(served_tokens),
-        overtrained=overtrained,
-    )
+        found: Result = allocation_approaches(
+            _read(fit, roles, where), budgets, law=law or "chinchilla", rng=seed,
+            curves=None if curves is None else _read(curves, roles, where),
+            confidence_level=0.95 if level is None else level,
+        )  # fmt: skip
+    else:
+        found = load_fit(fit).frontier(
+            budgets,
+            params=None if params is None else parse_quantity(params),
+            unique_tokens=None if unique_tokens is None else parse_quantity(unique_tokens),
+            served_tokens=parse_quantity(served_tokens),
+            overtrained=overtrained,
+            confidence_level=level,
+        )
     deliver(found, as_json, output)
 
 
@@ -89,12 +120,15 @@ def isoflop(
     output: Output = None,
 ) -> None:  # fmt: skip
     """Find the best size at each budget and how it grows with compute (isoFLOP minima)."""
-    from scalekit.data import read_runs
     from scalekit.fitters.isoflops import isoflop as find_minima
 
-    roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-    table = read_runs(runs, quiet=True, last_step=False, **roles)
-    table = table.where(*where or ())
+    table = _read(runs, dict(parse_pairs(columns, "--columns")), where)
     found = find_minima(table, method=method, window=window, noise=noise, resamples=resamples,
                         confidence_level=level, rng=seed)  # fmt: skip
     deliver(found, as_json, output)
+
+
+def _read(path: Path, roles: dict[str, str | None], where: list[str] | None) -> RunTable:
+    from scalekit.data import read_runs
+
+    return read_runs(path, quiet=True, last_step=False, **roles).where(*where or ())

@@ -28,10 +28,8 @@ def next_runs(
     output: Output = None,
 ) -> None:
     """Choose the runs that tell most about a question per FLOP."""
-    import pandas as pd
-
-    from scalekit.columns import SCALES, as_numbers
-    from scalekit.data.sources import open_source
+    from scalekit.columns import as_numbers
+    from scalekit.data.readers import read_candidates
     from scalekit.errors import InputError
     from scalekit.fitters.comparison import Comparison
     from scalekit.fitters.fitted import Fit
@@ -44,13 +42,11 @@ def next_runs(
             f"{result} holds a result of kind '{loaded.kind}': a fit or a comparison is needed, "
             "as `scalekit fit` and `scalekit compare` save them with -o."
         )
-    source = open_source(candidates)
-    table = pd.concat(list(source.load([])), ignore_index=True).rename(
-        columns={old: role for role, old in parse_pairs(columns, "--columns").items()}
-    )
-    for name in (*SCALES, "cost"):
-        if name in table:
-            table[name] = as_numbers(table[name], name, source.name)
+    pairs = parse_pairs(columns, "--columns")
+    cost = pairs.pop("cost", "cost")
+    table = read_candidates(candidates, **pairs).rename(columns={cost: "cost"})
+    if "cost" in table:
+        table["cost"] = as_numbers(table["cost"], "cost", str(candidates))
     place: float | dict[str, float] | None = None
     if at is not None:
         place = parse_scales(at) if "=" in at else parse_quantity(at)

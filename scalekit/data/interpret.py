@@ -42,9 +42,11 @@ def to_roles(
             numbers = as_numbers(
                 column, reading.role, source, locate, reading.factor, decimal_comma
             )
+            if reading.complement:
+                numbers = reading.complement - numbers
             column = pd.Series(numbers, index=block.index)
         columns[reading.role] = column
-    read = {reading.column for reading in readings}
+    read = {reading.column for reading in readings if not reading.complement}
     for label in block:
         if str(label) not in read:
             columns[f"{label}_column" if label in ROLES else label] = block[label]

@@ -32,10 +32,11 @@ def read_runs(
     samples, flops, loss, run, step, seed, group, weight, noise (standard error of the loss).
 
     Columns are found by name (see `scalekit.data.table.ALIASES`); `role="column"` overrides, and
-    `role="column:unit"` names a unit (`params="size:M"`, `flops="cost:GFLOP"`); `role=None` leaves
-    the role out. The one of params, tokens and flops that is missing is computed by C = 6ND.
-    `last_step` keeps the last step of each run; `quiet` prints nothing. Text files over 64 MB are
-    read block by block, and columns without a role are then not kept.
+    `role="column:unit"` names a unit (`params="size:M"`, `flops="cost:GFLOP"`), `loss="1-acc"` (or
+    "100-acc") makes an error of an accuracy, `role=None` leaves the role out. The one of params,
+    tokens and flops that is missing is computed by C = 6ND. `last_step` keeps the last step of
+    each run; `quiet` prints nothing. Text files over 64 MB are read block by block, and columns
+    without a role are then not kept.
 
     Raises InputError, ColumnNotFoundError where the table cannot be read; each says what to do.
 
@@ -69,6 +70,21 @@ def read_runs(
     if not quiet:
         print(_account(runs), file=sys.stderr)
     return runs
+
+
+def read_candidates(table: Any, **columns: str | None) -> pd.DataFrame:
+    """Return a table of possible runs under canonical names: as `read_runs`, but without a loss.
+
+    Rows that name no usable scale are kept; who plans with them says what is missing.
+
+    >>> read_candidates({"N": ["1M", "4M"], "tokens_b": [0.02, 0.08]})["flops"].tolist()
+    [120000000000000.0, 1920000000000000.0]
+    """
+    source = open_source(table)
+    if source.head.empty:
+        raise InputError(f"{source.name} has no rows. Give a header and one row a possible run.")
+    readings, _ = resolve_roles(source.head, columns, source.name, needs_loss=False)
+    return fill_scales(_load(source, readings), readings)[0]
 
 
 def example_runs(name: str = "stdlib", *, quiet: bool = True) -> RunTable:

@@ -60,6 +60,7 @@ UNIT_WORDS = {
 }
 _SUFFIX = re.compile(rf"(.+?)_(?:in_)?({'|'.join(sorted(UNIT_WORDS, key=len, reverse=True))})")
 _PREFIX = re.compile(r"(?:(.*)_)?([kmbgtpez])(params|parameters|tokens|samples|flops?|flos)(_.*)?")
+_COMPLEMENT = re.compile(r"(1|100)\s*-\s*(.+)")  # an error rate: one less an accuracy
 # words in a name that has "loss" in it and yet is no loss: bounds, spreads, coefficients
 _NOT_A_LOSS = re.compile(
     r"(lo|hi|low|high|lower|upper|min|max|std|stdev|logstd|stderr|se|sem|var|ci|n|boot|scale|"
@@ -77,13 +78,14 @@ class Candidate:
 
 
 def resolve_roles(
-    head: pd.DataFrame, chosen: Mapping[str, object], source: str
+    head: pd.DataFrame, chosen: Mapping[str, object], source: str, needs_loss: bool = True
 ) -> tuple[list[Reading], list[Note]]:
     """Return how to read each role of a table whose first rows are `head`, and what to tell.
 
-    `chosen` maps a role to the column that the user named ("column" or "column:unit"; None for
-    none). Raises InputError where several columns fit a scale or the loss equally well,
-    ColumnNotFoundError where a named column or the loss is not there.
+    `chosen` maps a role to the column that the user named ("column" or "column:unit"; for a loss
+    also "1-column" or "100-column"; None for none). Raises InputError where several columns fit a
+    scale or the loss equally well, ColumnNotFoundError where a named column or the loss (unless
+    the table `needs_loss` not) is not there.
     """
     unknown = next((role for role in chosen if role not in ROLES), None)
     if unknown is not None:
@@ -101,7 +103,7 @@ def resolve_roles(
             ]
             by_role[role], told = _pick(role, fitting, source)
             notes += told
-    if by_role["loss"] is None:
+    if by_role["loss"] is None and needs_loss:
         taken = {reading.column for reading in by_role.values() if reading}
         raise ColumnNotFoundError(_no_loss(head, taken, source))
     ordered = [reading for role in ROLES if (reading := by_role[role])]
@@ -216,6 +218,9 @@ def _chosen_reading(role: str, choice: object, head: pd.DataFrame, source: str) 
         return None
     by_name = {str(column): column for column in head}
     name, colon, unit = str(choice), "", ""
+    less = _COMPLEMENT.fullmatch(name) if role == "loss" and name not in by_name else None
+    if less and less[2] in by_name:
+        return Reading(role, less[2], complement=float(less[1]))
     if name not in by_name:
         name, colon, unit = name.rpartition(":") if ":" in name else (name, "", "")
     if name not in by_name:
@@ -239,7 +244,8 @@ def _no_loss(head: pd.DataFrame, taken: set[str], source: str) -> str:
     listed = ", ".join(free[:20]) + (", ..." if len(free) > 20 else "")
     return (
         f"{source}: no column looks like a loss. Name one: read_runs(..., loss='COLUMN'), or "
-        f"--columns 'loss=COLUMN'. Other columns with numbers: {listed or 'none'}."
+        f"--columns 'loss=COLUMN' (an accuracy: 'loss=1-COLUMN', in percent 'loss=100-COLUMN'). "
+        f"Other columns with numbers: {listed or 'none'}."
     )
 
 

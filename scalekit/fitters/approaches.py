@@ -132,7 +132,9 @@ def allocation_approaches(
     for name, take in (
         (
             "envelope",
-            lambda: _by_envelope(table_of_runs if curves is None else curves, budgets, generator),
+            lambda: _by_envelope(
+                table_of_runs if curves is None else curves, budgets, confidence_level, generator
+            ),
         ),
         ("isoflop", lambda: _by_minima(table_of_runs, budgets, confidence_level, generator)),
         ("parametric", lambda: _by_law(table_of_runs, law, budgets, confidence_level, generator)),
@@ -191,7 +193,7 @@ def _by_minima(
 
 
 def _by_envelope(
-    curves: RunTable | pd.DataFrame, budgets: np.ndarray, rng: np.random.Generator
+    curves: RunTable | pd.DataFrame, budgets: np.ndarray, level: float, rng: np.random.Generator
 ) -> Taken:
     frame = curves.frame if isinstance(curves, RunTable) else curves
     if "run" not in frame or not frame["run"].duplicated().any():
@@ -199,10 +201,10 @@ def _by_envelope(
         found_there = "each run has one row" if "run" in frame else "there is no column run"
         raise InputError(
             f"{source} holds no training curves: {found_there}. An envelope needs the log of each "
-            "run, one row a step, with a column run: give a file of them (in Python also beside "
-            "the runs, as curves=)."
+            "run, one row a step, with a column run: give a file of them with --curves (in Python "
+            "curves=)."
         )
-    found = envelope(curves, rng=rng)
+    found = envelope(curves, confidence_level=level, rng=rng)
     return _exponent(found.exponents), _along(found, budgets), found.notes
 
 

@@ -15,9 +15,17 @@ from scalekit.fitters.comparing_inputs import (
     choose_selection,
     frame_of,
     refuse_negative,
+    refuse_rising,
     settle_laws,
     systems_of,
     with_along,
+)
+from scalekit.fitters.comparing_notes import (
+    fit_notes,
+    largest_notes,
+    lost_notes,
+    pooled_notes,
+    tuning_notes,
 )
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.drift import forecast_larger, measure_drift
@@ -31,10 +39,9 @@ from scalekit.fitters.systems import fit_systems
 from scalekit.notes import Note
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
-from scalekit.units import format_scale
 
 ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
-UNEQUAL = 1.5  # ratio of mean grid sizes above which the better tuned system has an advantage
+FEWEST_RESAMPLES = 10
 
 
 def compare(
@@ -64,7 +71,8 @@ def compare(
 
     `select` says which runs the curve follows: "all"; "best", the best run at each combination of
     scales (a grid of hyper-parameters); "frontier", the runs that no run of less compute beats
-    (grids of sizes). "auto" takes "frontier" where runs of several sizes share the same compute.
+    (grids of sizes). "auto" takes "frontier" where runs of several sizes share the same compute,
+    and "best" where runs of one size differ in a hyper-parameter (a column such as `lr`).
     The selection is made anew inside every resample. `at` lists the scales to decide at (default:
     ten times the largest run). Runs of two systems with equal scales (and equal `pair_by`
     columns, such as a seed) are resampled together. With `drift` the draws also hold what the
@@ -82,6 +90,8 @@ def compare(
     '1.1e+19'
     """
     check_selection(select)
+    if resamples < FEWEST_RESAMPLES:
+        raise InputError(f"resamples must be {FEWEST_RESAMPLES} or more; got {resamples}.")
     level = check_level(confidence_level)
     frame, source, provenance, notes = frame_of(runs)
     if isinstance(runs, RunTable) and by not in frame:
@@ -98,6 +108,7 @@ def compare(
         raise InputError(f"{source}: no usable run of '{missing[0]}' is left. See its rows.")
     refuse_negative(frame, source)
     parts = {name: frame[frame[by].astype(str) == name].reset_index(drop=True) for name in names}
+    refuse_rising(parts, along)
     chosen, told = choose_selection(select, laws[0], along, parts)
     keys = [n for n in (*scales, *SIZES, *(pair_by or ())) if n in frame]
     options = {"objective": objective, "delta": delta, "confidence_level": level}
@@ -116,6 +127,8 @@ def compare(
         for fits, own in fitted.values()
     ]
     number = sum(block.drifts.shape[1] for block in blocks)
+    lost = {law: (block.lost, block.lost + block.drifts.shape[1])
+            for law, block in zip(fitted, blocks, strict=True)}  # fmt: skip
     words = _describe(blocks, chosen, number)
     seed = seed_of(rng)
     mixed = [
@@ -129,7 +142,7 @@ def compare(
     for reason, count in table.provenance.rows_left_out.items():
         left_out[reason] = left_out.get(reason, 0) + count
     duel = Comparison(
-        by=by,
+        by=_name_of(by, runs),
         along=along,
         select=chosen,
         fits=fits,
@@ -139,11 +152,25 @@ def compare(
         confidence_level=level,
         interval_method=words,
         runs=frame[[by, *scales, "loss"]].rename(columns={by: "system"}),
-        notes=(*notes, *_new(table.notes, notes), *told, *_largest_notes(parts, first, along),
-               *_tuning_notes(chosen, systems, names), *_new(_fit_notes(fits), notes)),
+        notes=(
+            *notes,
+            *_new(table.notes, notes),
+            *told,
+            *lost_notes(lost),
+            *largest_notes(parts, first, along),
+            *tuning_notes(chosen, systems, names),
+            *_new(fit_notes([block.fits for block in blocks]), notes),
+            *pooled_notes(parts),
+        ),
         provenance=replace(provenance, rows_left_out=left_out, seed=seed),
     )  # fmt: skip
     return duel.decide([10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, float)))
+
+
+def _name_of(by: str, runs: Any) -> str:
+    """Return what the column `by` is called where the runs come from."""
+    readings = runs.readings if isinstance(runs, RunTable) else ()
+    return next((r.column for r in readings if r.role == by and r.column), by)
 
 
 def _new(found: Sequence[Note], said: Sequence[Note]) -> list[Note]:
@@ -160,6 +187,7 @@ class _Block:
     drifts: np.ndarray
     method: str
     shared: float
+    lost: int
 
 
 def _draw_block(
@@ -173,7 +201,8 @@ def _draw_block(
             for (name, found), draw in zip(fits.items(), draws, strict=True)}  # fmt: skip
     forecasts = forecast_larger(list(fits.values()), along) if drift else []
     measured = measure_drift(forecasts)
-    return _Block(kept, measured.draw(len(fits), int(good.sum()), rng), method, shared)
+    return _Block(kept, measured.draw(len(fits), int(good.sum()), rng), method, shared,
+                  int((~good).sum()))  # fmt: skip
 
 
 def _others(fits: Mapping[str, Fit], along: str) -> list[Law]:
@@ -195,49 +224,3 @@ def _describe(blocks: Sequence[_Block], select: str, resamples: int) -> str:
     if select != "all":
         text += f", {select} selected anew in each"
     return text + f", {blocks[0].shared:.0%} of configurations shared"
-
-
-def _tuning_notes(select: str, systems: Sequence[System], names: Sequence[str]) -> list[Note]:
-    if select != "best":
-        return []
-    sizes = [len(s.along) / (s.cells.max() + 1) for s in systems]
-    if max(sizes) <= UNEQUAL * min(sizes):
-        return []
-    shown = ", ".join(f"{name} {size:.1f}" for name, size in zip(names, sizes, strict=True))
-    return [
-        Note(
-            "unequal_tuning",
-            "warning",
-            f"Runs per configuration differ ({shown}): the best of more tries is lower by luck "
-            "alone. Compare at equal tuning budgets, or drop runs at random until they are equal.",
-        )
-    ]
-
-
-def _largest_notes(
-    parts: Mapping[str, pd.DataFrame], fits: Mapping[str, Fit], along: str
-) -> list[Note]:
-    """Return a note on each system whose largest run is not among those that its curve follows."""
-    notes = []
-    for name, part in parts.items():
-        largest = part[part[along] == part[along].max()].nsmallest(1, "loss").iloc[0]
-        scales = fits[name].scales.get(along)
-        if scales is not None and largest[along] > scales.max() * (1 + 1e-9):
-            place = format_scale(float(largest[along]), along)
-            words = (
-                f"The largest run of {name} ({place} {along}, loss {largest['loss']:.4g}) is no "
-                "better than a smaller one, so its curve does not follow it. Did it go wrong, or "
-                "is its size wrong for its compute?"
-            )
-            notes.append(Note("largest_not_followed", "warning", words))
-    return notes
-
-
-def _fit_notes(fits: Mapping[str, Fit]) -> list[Note]:
-    """Return what the single fits have to say that matters for a comparison, with the system."""
-    return [
-        Note(note.code, note.severity, f"{name}: {note.message}")
-        for name, fitted in fits.items()
-        for note in fitted.notes
-        if note.severity != "info"
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,18 @@ from scalekit.results import Provenance, hash_frame
 from scalekit.tables import RunTable, check_runs
 
 SIZES = ("params", "tokens", "samples")
+RISING = 0.8  # rank correlation of loss and scale from which on the column can be no loss
+AN_ACCURACY = (
+    "Is it an accuracy, give its error: --columns loss=1-COLUMN, in percent loss=100-COLUMN (in "
+    "Python read_runs(..., loss='1-COLUMN'))."
+)
+# hyper-parameters, of which a grid is tried at each size
+_TUNED = re.compile(r".*(seed|trial|run|job|uuid|(^|_)id($|_)|loss|acc|score|metric|time).*", re.I)
+_TUNED = re.compile(
+    r"(.*_)?(lr|learning_rate|wd|weight_decay|batch(_size)?|batch_tokens|warmup.*|dropout|beta_?\d?|"
+    r"momentum|optimi[sz]er|schedule[r]?)",
+    re.I,
+)
 
 
 def frame_of(
@@ -35,7 +48,8 @@ def systems_of(frame: pd.DataFrame, by: str, source: str) -> list[str]:
     if by not in frame:
         raise InputError(
             f"{source} has no column '{by}' to tell the systems apart. "
-            f"{did_you_mean(by, map(str, frame.columns))} Say which with by=."
+            f"{did_you_mean(by, map(str, frame.columns))} Say which with --by COLUMN (in Python "
+            "by='COLUMN')."
         )
     names = list(dict.fromkeys(frame[by].dropna().astype(str)))
     if len(names) < 2:
@@ -54,7 +68,7 @@ def systems_of(frame: pd.DataFrame, by: str, source: str) -> list[str]:
     if len(names) > 50:
         raise InputError(
             f"{source}: column '{by}' has {len(names)} different values; that looks like a number, "
-            "not like the name of a system. Say another with by=."
+            "not like the name of a system. Say another with --by COLUMN (in Python by='COLUMN')."
         )
     return names
 
@@ -64,7 +78,7 @@ def settle_laws(
 ) -> tuple[list[Law], str]:
     """Return the laws, along a scale, and that scale; raise InputError where they do not fit."""
     if not asked:
-        raise InputError("law= is an empty list; name at least one law.")
+        raise InputError("law is an empty list; name at least one law.")
     columns = [str(name) for name in frame]
     laws = [as_law("power_constant" if law is None else law, columns) for law in asked]
     settled = laws[0]
@@ -78,11 +92,14 @@ def settle_laws(
             along = settled.scales[0]
     if along is None:
         raise InputError(
-            f"No column is a scale to compare along; say which with along=. There are: "
-            f"{', '.join(columns)}."
+            f"No column is a scale to compare along; say which with --along COLUMN (in Python "
+            f"along='COLUMN'). There are: {', '.join(columns)}."
         )
     if along not in columns and not (along == "flops" and {"params", "tokens"} <= set(columns)):
-        raise InputError(f"along='{along}' is no column. {did_you_mean(along, columns)}")
+        raise InputError(
+            f"There is no column '{along}' to compare along (--along, or a scale named in --at). "
+            f"{did_you_mean(along, columns)}"
+        )
     placed = [law.along(along) for law in laws]
     for law in placed[1:]:
         if law.scales != placed[0].scales:
@@ -91,7 +108,7 @@ def settle_laws(
                 f"{', '.join(placed[0].scales)}, '{law.name}' on {', '.join(law.scales)}."
             )
     if len({law.name for law in placed}) < len(placed):
-        raise InputError("law= names the same law twice; every law has the same part.")
+        raise InputError("law names the same law twice; every law has the same part.")
     return placed, along
 
 
@@ -109,7 +126,22 @@ def refuse_negative(frame: pd.DataFrame, source: str) -> None:
         row = frame.index[(frame["loss"] <= 0).to_numpy()][0]
         raise InputError(
             f"{source}, row {row!r}: the loss is {frame['loss'].loc[row]:g}. Recipes are compared "
-            "by ratios of loss, which must be positive; for an accuracy give 1 - accuracy."
+            f"by ratios of loss, which must be positive. {AN_ACCURACY}"
+        )
+
+
+def refuse_rising(parts: Mapping[str, pd.DataFrame], along: str) -> None:
+    """Raise InputError where the loss of every system rises with scale: it is no loss."""
+    found = {}
+    for name, part in parts.items():
+        with np.errstate(all="ignore"):  # a constant has no correlation, and does not rise
+            rank = part[along].rank().corr(part["loss"].rank()) if len(part) > 2 else 0.0
+        found[name] = float(rank)
+    if all(value >= RISING for value in found.values()):
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+        raise InputError(
+            f"The loss rises with {along} in every system (rank correlation: {shown}), and the "
+            f"lowest would win. {AN_ACCURACY} Is it a loss, then compare along another scale."
         )
 
 
@@ -119,18 +151,41 @@ def choose_selection(
     """Return the selection, and what to tell of it where it was chosen here."""
     if select != "auto":
         return select, []
-    if len(law.scales) > 1 or along != "flops":
-        return "all", []
-    guesses = []
-    for part in parts.values():
-        others = [part[n].to_numpy(float) for n in SIZES if n in part]
-        others = [o for o in others if (np.isfinite(o) & (o > 0)).all()]
-        guesses.append(guess_selection(part[along].to_numpy(float), others))
-    if "frontier" not in guesses:
+    plain = len(law.scales) == 1 and along == "flops"
+    if plain and "frontier" in [_guess(part, along) for part in parts.values()]:
+        words = (
+            "Runs of several sizes share the same compute, so each curve follows the frontier "
+            "(runs that no run of less compute beats), chosen anew in every resample. --select "
+            "all (in Python select='all') uses every run."
+        )
+        return "frontier", [Note("frontier_selected", "info", words)]
+    tuned = _tuned_columns(parts, along)
+    if not tuned:
         return "all", []
     words = (
-        "Runs of several sizes share the same compute, so each curve follows the frontier (runs "
-        "that no run of less compute beats), chosen anew in every resample. select='all' uses "
+        f"Runs of the same size differ in {', '.join(tuned)}, so each curve follows the best run "
+        "of each size, chosen anew in every resample. --select all (in Python select='all') uses "
         "every run."
     )
-    return "frontier", [Note("frontier_selected", "info", words)]
+    return "best", [Note("best_selected", "info", words)]
+
+
+def _guess(part: pd.DataFrame, along: str) -> str:
+    others = [part[n].to_numpy(float) for n in SIZES if n in part]
+    others = [o for o in others if (np.isfinite(o) & (o > 0)).all()]
+    return guess_selection(part[along].to_numpy(float), others)
+
+
+def _tuned_columns(parts: Mapping[str, pd.DataFrame], along: str) -> list[str]:
+    """Return the columns of hyper-parameters that differ, in every system, among runs of a size."""
+    found = []
+    for name in map(str, next(iter(parts.values()))):
+        if _TUNED.fullmatch(name):
+            values = [
+                part.groupby([along, *(n for n in SIZES if n in part and n != along)])[name]
+                .nunique().mean()
+                for part in parts.values()
+            ]  # fmt: skip
+            if min(values) >= 2:
+                found.append(name)
+    return found

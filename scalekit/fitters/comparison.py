@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.errors import InputError, did_you_mean
 from scalekit.fitters import comparison_store
+from scalekit.fitters.comparison_tables import (
+    At,
+    choose_pair,
+    difference_table,
+    law_table,
+    positive_scales,
+    win_table,
+)
 from scalekit.fitters.comparison_words import (
     advise,
     summarise,
@@ -31,8 +39,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.fitters.plan import Plan
-
-At = float | Sequence[float] | np.ndarray
 
 VERDICT_NOTES = (
     "far_extrapolation", "below_the_runs", "drift", "hangs_on_law", "crossover_not_identified",
@@ -98,16 +104,6 @@ class Comparison(Result):
             return 0.0
         return float(np.sqrt(np.var(self.drifts, axis=0, ddof=1).mean()))
 
-    def _log_losses(self, at: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Return the log losses, (systems, draws, scales)."""
-        found = np.stack([curve.draws(np.asarray(at)) for curve in self.curves.values()])
-        return found[:, np.isfinite(found).all(axis=(0, 2))]
-
-    def _quantiles(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tail = (1 - self.confidence_level) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-        return low, high
-
     def win_probability(self, at: At | None = None) -> pd.DataFrame:
         """Return, for each scale of `at` and each system, whether it would be the best choice.
 
@@ -116,28 +112,7 @@ class Comparison(Result):
         exceeds the best one's on average, if it is chosen) and `extrapolation` (decades beyond
         the system's largest run).
         """
-        scales = self.asked if at is None else _positive(at)
-        logs = self._log_losses(scales)
-        lowest = logs.min(axis=0)
-        first = logs == lowest
-        wins = (first / first.sum(axis=0)).mean(axis=1)
-        regret = np.expm1(logs - lowest).mean(axis=1)
-        tables = []
-        for k, (name, curve) in enumerate(self.curves.items()):
-            low, high = self._quantiles(logs[k])
-            tables.append(
-                pd.DataFrame({
-                    "at": scales,
-                    "system": name,
-                    "predicted": np.exp(curve.estimate(scales)),
-                    "ci_lower": np.exp(low),
-                    "ci_upper": np.exp(high),
-                    "win_probability": wins[k],
-                    "regret": regret[k],
-                    "extrapolation": np.maximum(np.log10(scales / curve.span[1]), 0.0),
-                })
-            )  # fmt: skip
-        return pd.concat(tables).sort_values("at", kind="stable").reset_index(drop=True)
+        return win_table(self, self.asked if at is None else positive_scales(at))
 
     def difference(
         self, at: At, first: str | None = None, second: str | None = None
@@ -146,21 +121,7 @@ class Comparison(Result):
 
         Columns: `at, difference, ci_lower, ci_upper, probability_lower`.
         """
-        first, second = self._pair(first, second)
-        scales = _positive(at)
-        a, b = self.curves[first], self.curves[second]
-        draws = b.draws(scales) - a.draws(scales)
-        draws = draws[np.isfinite(draws).all(axis=1)]
-        low, high = self._quantiles(draws)
-        return pd.DataFrame(
-            {
-                "at": scales,
-                "difference": np.expm1(b.estimate(scales) - a.estimate(scales)),
-                "ci_lower": np.expm1(low),
-                "ci_upper": np.expm1(high),
-                "probability_lower": (draws < 0).mean(axis=0),
-            }
-        )
+        return difference_table(self, positive_scales(at), *choose_pair(self, first, second))
 
     def efficiency(
         self, at: At, first: str | None = None, second: str | None = None
@@ -170,9 +131,11 @@ class Comparison(Result):
         Columns: `at, ratio, ci_lower, ci_upper`. A ratio of 2 means half the compute; zero stands
         for "does not reach that loss within six decades" and infinity for "always has it".
         """
-        first, second = self._pair(first, second)
-        pair = self.curves[first], self.curves[second]
-        return times_less_at(*pair, _positive(at), self.confidence_level)
+        first, second = choose_pair(self, first, second)
+        curves = self.curves
+        return times_less_at(
+            curves[first], curves[second], positive_scales(at), self.confidence_level
+        )
 
     def crossover(
         self,
@@ -185,7 +148,7 @@ class Comparison(Result):
         `within` is the range looked at; default from the smallest run to 100 times the largest,
         or to the last asked scale where that is further.
         """
-        first, second = self._pair(first, second)
+        first, second = choose_pair(self, first, second)
         curves = {name: self.curves[name] for name in (first, second)}
         if within is None:
             low = min(curve.span[0] for curve in curves.values())
@@ -211,46 +174,14 @@ class Comparison(Result):
         Columns: `law`, `best` at the last asked scale, its `win_probability`, and of the crossing
         (of the same two systems) `winner`, `median`, `ci_lower`, `ci_upper`, `status`.
         """
-        pair = self._pair(None, None)
-        rows = []
-        for law in self.laws:
-            alone = self.under(law.name)
-            best = alone.win_probability(self.asked[-1:]).nlargest(1, "win_probability").iloc[0]
-            cross = alone.crossover(*pair).answer()
-            rows.append(
-                {"law": law.name, "best": best["system"],
-                 "win_probability": best["win_probability"]}
-                | {n: cross[n] for n in ("winner", "median", "ci_lower", "ci_upper", "status")}
-            )  # fmt: skip
-        return pd.DataFrame(rows)
+        return law_table(self)
 
     def decide(self, at: At) -> Comparison:
         """Return the comparison with the verdict at these scales in its table and summary."""
-        asked = np.unique(_positive(at))
+        asked = np.unique(positive_scales(at))
         kept = tuple(note for note in self.notes if note.code not in VERDICT_NOTES)
         moved = replace(self, asked=asked, notes=kept)
         return replace(moved, notes=(*kept, *verdict_notes(moved)))
-
-    def _pair(self, first: str | None, second: str | None) -> tuple[str, str]:
-        for name in (first, second):
-            if name is not None and name not in self.fits:
-                raise ColumnNotFoundError(
-                    f"There is no system '{name}'. {did_you_mean(name, self.systems)}"
-                )
-        if first is not None and second is not None:
-            if first == second:
-                raise InputError(f"A system cannot be compared with itself ('{first}').")
-            return first, second
-        given = [name for name in (first, second) if name is not None]
-        if len(self.systems) == 2:
-            order = list(self.systems)
-        else:
-            table = self.win_probability(self.asked[-1:])
-            order = list(table.sort_values("win_probability", ascending=False)["system"])
-        others = [name for name in order if name not in given]
-        if first is not None:
-            return first, others[0]
-        return (others[0], second) if second is not None else (others[0], others[1])
 
     def sentence(self) -> str:
         """Return the verdict at the last asked scale."""
@@ -292,13 +223,3 @@ class Comparison(Result):
         from scalekit.fitters.comparison_plots import plot_win_probability
 
         return plot_win_probability(self, ax)
-
-
-def _positive(at: At) -> np.ndarray:
-    try:
-        found = np.atleast_1d(np.asarray(at, dtype=float))
-    except (TypeError, ValueError):
-        raise InputError(f"Cannot read {at!r} as scales; give positive numbers.") from None
-    if not (np.isfinite(found) & (found > 0)).all() or not found.size:
-        raise InputError(f"Scales to compare at must be positive numbers; got {at!r}.")
-    return found

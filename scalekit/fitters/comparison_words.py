@@ -45,6 +45,30 @@ def verdict_sentence(duel: Comparison) -> str:
     )
 
 
+def efficiency_sentence(duel: Comparison) -> str:
+    """Return how much less of the scale the best needs for the loss of the next; or nothing."""
+    table = duel.win_probability(duel.asked[-1:]).sort_values("win_probability", ascending=False)
+    best, second = table["system"].iloc[:2]
+    row = duel.efficiency(duel.asked[-1:], second, best).iloc[0]
+    if not 0 < row["ratio"] < np.inf:
+        return ""
+    what = "compute" if duel.along == "flops" else duel.along
+    low, high = (_factor(row[end]) for end in ("ci_lower", "ci_upper"))
+    return (
+        f"For the loss that {second} has there {best} needs {_factor(row['ratio'])} {what} "
+        f"({duel.confidence_level:.0%}: from {low} to {high})."
+    )
+
+
+def _factor(ratio: float) -> str:
+    """Return how much of a scale is needed, where `ratio` is how many times less it is."""
+    if ratio == 0:
+        return "more than a million times as much"
+    if ratio == np.inf:
+        return "more than a million times less"
+    return f"{ratio:.3g} times less" if ratio >= 1 else f"{1 / ratio:.3g} times as much"
+
+
 def advise(duel: Comparison) -> str:
     """Return which few runs would do most to settle the verdict; empty where it is settled.
 
@@ -94,6 +118,7 @@ def summarise(duel: Comparison) -> str:
     lines = [
         *(f"{part[0].upper()}{part[1:]}." if part[:3] in ("at ", "mor", "two") else f"{part}."
           for part in answer(duel, duel.crossover())),
+        *filter(None, [efficiency_sentence(duel)]),
         "",
         shown,
         "",

@@ -60,6 +60,11 @@ class Curve:
         return float(scales.min()), float(scales.max())
 
     @property
+    def noise(self) -> float:
+        """The deviation of log loss of single runs about the curve."""
+        return noise_of_logs(self.fit)
+
+    @property
     def fits(self) -> tuple[Fit, ...]:
         """The fit of every law."""
         return (self.fit, *self.others)
@@ -104,6 +109,11 @@ class Curve:
             if self.along in fit.law.scales:
                 return np.log(fit.law.model.value(theta, {self.along: at}))
             return np.log(allocate(fit.law, theta, at, Cost()).loss)
+
+
+def noise_of_logs(fit: Fit) -> float:
+    """Return the deviation of log loss of single runs, whatever the objective measures."""
+    return fit.noise if fit.objective.on_log else fit.noise / float(np.median(fit.loss))
 
 
 def _widening(fit: Fit) -> float:

@@ -13,6 +13,7 @@ from scalekit.errors import FitError, InputError
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES, fit
 from scalekit.fitters.isoflops import FEWEST_BUDGETS
+from scalekit.fitters.pooling import pooling_notes
 from scalekit.fitters.problem import Problem
 from scalekit.fitters.solver import solve
 from scalekit.notes import Note
@@ -196,8 +197,9 @@ def _frame_of(
     kept = table.frame
     if (kept["loss"] <= 0).any():
         raise InputError(f"{source}: an envelope is taken in log loss, which must be positive.")
-    told = tuple(note for note in table.notes if note.code != "several_steps")
-    return kept, source, table.provenance, (*notes, *told)
+    said = {"several_steps", *(note.code for note in notes)}
+    told = [note for note in table.notes if note.code not in said]
+    return kept, source, table.provenance, (*notes, *told, *pooling_notes(kept, runs))
 
 
 def _curves_on_grid(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -142,8 +142,8 @@ def _notes(
             Note(
                 "crossover_not_identified",
                 "warning",
-                "The runs do not settle whether or where the curves cross. Widen the range of "
-                "scales, or ask `next_runs` which runs would settle it.",
+                "The runs do not settle whether or where the curves cross. Run larger "
+                "scales, or ask `scalekit next-runs` (in Python next_runs) which would settle it.",
             )
         )
     if status == "crosses" and np.isfinite(ends[1]) and ends[1] > observed[1]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from scalekit.errors import FitError, InputError
 from scalekit.fitters.allocation import Allocation, Cost, allocate, data_scale, loss_at
+from scalekit.fitters.fitted import check_level
 from scalekit.fitters.frontier_result import Frontier
 from scalekit.fitters.intervals import percentile_interval
 from scalekit.notes import Note
@@ -44,7 +45,7 @@ def frontier(
     Raises InputError where the law has no sizes to choose, FitError where it has no optimum.
     Hoffmann et al. 2022, arXiv:2203.15556, approach 3; Muennighoff et al. 2023, arXiv:2305.16264.
     """
-    level = fit.confidence_level if confidence_level is None else confidence_level
+    level = fit.confidence_level if confidence_level is None else check_level(confidence_level)
     budgets = _budgets(flops)
     price = Cost(cost, _not_negative(served_tokens, "served_tokens"))
     if overtrained <= 0 or (overtrained != 1 and (params is not None or not price.is_plain)):

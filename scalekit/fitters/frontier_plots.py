@@ -13,6 +13,7 @@ from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from scalekit.fitters.envelopes import Envelope
     from scalekit.fitters.frontier_result import Frontier
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 POINTS = 160
 
 
-def plot_frontier(frontier: Frontier, ax: Axes | None = None) -> Axes:
-    """Draw the best params and tokens against the budget, with their intervals."""
+def plot_frontier(frontier: Frontier, ax: Axes | None = None, plan: Plan | None = None) -> Axes:
+    """Draw the best params and tokens against the budget, with their intervals.
+
+    The runs of `plan` are drawn as open circles, params and tokens at the compute of each.
+    """
     ax = new_axes(ax)
     table = frontier.table
     for name, colour in (("params", BLUE), ("tokens", ORANGE)):
@@ -33,6 +37,11 @@ def plot_frontier(frontier: Frontier, ax: Axes | None = None) -> Axes:
                             color=colour, alpha=0.15, linewidth=0)  # fmt: skip
         else:
             ax.vlines(table["flops"], table[f"{name}_lower"], table[f"{name}_upper"], color=colour)
+    if plan is not None and {"params", "tokens"} <= set(plan.table):
+        flops = 6 * plan.table["params"] * plan.table["tokens"]
+        for name, colour in (("params", BLUE), ("tokens", ORANGE)):
+            ax.plot(flops, plan.table[name], "o", mfc="none", color=colour, markersize=8,
+                    label=f"{name} of planned runs")  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="budget, FLOPs", ylabel="params, tokens")
     ax.set_title(f"{frontier.approach}; {frontier.constraint}", fontsize="medium")
     ax.legend(frameon=False, fontsize="small")
@@ -58,6 +67,7 @@ def plot_isoflops(found: Isoflops, ax: Axes | None = None) -> Axes:
             ax.plot(row["params"], row["loss"], "o", color=ORANGE, markersize=4)
     ax.set(xscale="log", yscale="log", xlabel="parameters", ylabel="loss")
     plain_ticks(ax.yaxis)
+    _size_ticks(ax.xaxis)
     exponent = found.exponents.loc["params"]
     ax.set_title(
         f"minima by {found.method}: params ~ C^{exponent['estimate']:.3f} "
@@ -65,6 +75,16 @@ def plot_isoflops(found: Isoflops, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     ax.legend(frameon=False, fontsize="x-small", title="FLOPs", ncols=2)
     return ax
+
+
+def _size_ticks(axis: Axis) -> None:
+    """Label a log axis of sizes as people write them: 20M, 50M, 100M."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1e3 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda size, _: format_quantity(size)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _valley_curve(params: np.ndarray, loss: np.ndarray, method: str) -> tuple[np.ndarray, ...]:
@@ -111,8 +131,10 @@ def plot_plan(plan: Plan, ax: Axes | None = None) -> Axes:
     centre = plan.estimate if np.isfinite(plan.estimate) else 0.0
     for k, width in enumerate(widths):
         colour = GREY if k == 0 else BLUE
-        ax.plot([centre - half * width, centre + half * width], [k, k], color=colour, linewidth=3)
-        ax.plot([centre], [k], "o", color=colour)
+        ends = np.array([centre - half * width, centre, centre + half * width])
+        ends = np.exp(ends) if plan.of_log else ends
+        ax.plot(ends[[0, 2]], [k, k], color=colour, linewidth=3)
+        ax.plot(ends[1], k, "o", color=colour)
     given = [c for c in plan.table if c not in
              ("cost", "spent", "expected_deviation", "expected_probability")]  # fmt: skip
     names = ["now"] + [
@@ -123,7 +145,10 @@ def plot_plan(plan: Plan, ax: Axes | None = None) -> Axes:
         for row in plan.table.to_dict("records")
     ]  # fmt: skip
     ax.set_yticks(range(len(names)), names, fontsize="small")
-    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"{plan.question} {plan.unit}".strip())
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=plan.question if plan.of_log else
+           f"{plan.question} {plan.unit}".strip())  # fmt: skip
+    if plan.of_log:
+        ax.set_xscale("log")
     if "expected_probability" in plan.table:
         ax.axvline(0, color=ORANGE, linewidth=1)
     return ax

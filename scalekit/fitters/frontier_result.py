@@ -17,6 +17,8 @@ from scalekit.units import format_quantity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from scalekit.fitters.plan import Plan
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frontier(Result):
@@ -90,11 +92,11 @@ class Frontier(Result):
         lines.append(f"intervals ({self.confidence_level:.0%}): {self.interval_method}")
         return with_notes("\n".join(lines), self.notes)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the optimal params against the budget, with the band."""
+    def plot(self, ax: Axes | None = None, plan: Plan | None = None) -> Axes:
+        """Draw the optimal params and tokens against the budget, and the runs of a plan."""
         from scalekit.fitters.frontier_plots import plot_frontier
 
-        return plot_frontier(self, ax)
+        return plot_frontier(self, ax, plan)
 
 
 def _sentence(row: Mapping[Any, Any]) -> str:

@@ -12,6 +12,7 @@ from scalekit.errors import FitError, InputError
 from scalekit.fitters.fitted import check_level
 from scalekit.fitters.fitting import RESAMPLES
 from scalekit.fitters.isoflop_result import Isoflops
+from scalekit.fitters.pooling import pooling_notes
 from scalekit.fitters.powerline import power_line
 from scalekit.fitters.valleys import (
     FEWEST,
@@ -30,6 +31,7 @@ from scalekit.tables import RunTable, check_runs
 from scalekit.units import format_quantity
 
 FEWEST_BUDGETS = 3
+RIVAL_RESAMPLES = 200
 SHOWN = 3  # budgets named for each reason
 SAME_BUDGET = 0.1  # runs whose FLOPs differ by less belong to one budget
 UNSTABLE = 0.1  # share of resamples without a minimum inside, from which on a budget is doubtful
@@ -114,7 +116,8 @@ def isoflop(
         method, table, exponents, line, lines, centre,
         pd.concat(budgets).reset_index(drop=True)[["flops", "params", "loss"]], level,
         f"noise {words}, {resamples} resamples",
-        (*notes, *_notes(table, logs), *_rivals(everything, method, low, high)),
+        (*notes, *_notes(table, logs),
+         *_rivals(everything, method, line[0], (low, high), level, generator)),
         Provenance(**{**vars(provenance), "seed": seed_of(rng)}),
     )  # fmt: skip
 
@@ -131,7 +134,8 @@ def _frame_of(
     table = check_runs(frame, scales=["flops", "params"], source=source, notes=notes)
     if (table.frame["loss"] <= 0).any():
         raise InputError(f"{source}: isoFLOP curves are drawn in log loss, which must be positive.")
-    return table.frame, source, table.provenance, table.notes
+    pooled = pooling_notes(table.frame, runs)
+    return table.frame, source, table.provenance, (*table.notes, *pooled)
 
 
 def _budgets(frame: pd.DataFrame) -> list[pd.DataFrame]:
@@ -218,28 +222,36 @@ def _reasons(out: pd.DataFrame) -> str:
     return "; ".join(told)
 
 
-def _rivals(budgets: Sequence[pd.DataFrame], method: str, low: float, high: float) -> list[Note]:
-    """Return a note where another way to draw the curves leaves the interval of the exponent."""
+def _rivals(
+    budgets: Sequence[pd.DataFrame], method: str, line: float, ends: tuple[float, float],
+    level: float, rng: np.random.Generator,
+) -> list[Note]:  # fmt: skip
+    """Return a note where another way to draw the curves differs by more than both intervals."""
     told = []
     for other in METHODS:
+        if other == method:
+            continue
         found = [
-            (np.log(b["flops"].iloc[0]), valley(logs, loss[None], other)[0][0])
-            for b in (_cut(b, WINDOW[other], FEWEST[other]) for b in budgets)
-            if len(b) >= FEWEST[other]
-            for logs, loss in [_logs(b)]
+            _bottom(_cut(b, WINDOW[other], FEWEST[other]), other, RIVAL_RESAMPLES, level, rng)
+            for b in budgets
         ]
-        points = np.array([pair for pair in found if np.isfinite(pair[1])])
-        if other != method and len(points) >= FEWEST_BUDGETS:
-            slope = float(np.polyfit(points[:, 0], points[:, 1], 1)[0])
-            if not low <= slope <= high:
-                told.append(f"{other} {slope:.3f}")
+        used = [(row, drawn) for row, drawn in found if row["status"] == "used"]
+        if len(used) < FEWEST_BUDGETS:
+            continue
+        logs = np.log([[row["flops"], row["params"]] for row, _ in used])
+        slope, slopes = power_line(
+            logs[:, 0] - logs[:, 0].mean(), logs[:, 1], np.stack([d for _, d in used], axis=1)
+        )
+        low, high = np.quantile(slopes[:, 0], [(1 - level) / 2, (1 + level) / 2])
+        if not ends[0] <= slope[0] <= ends[1] and not low <= line <= high:
+            told.append(f"{other} {slope[0]:.3f} [{low:.3f}, {high:.3f}]")
     if not told:
         return []
     return [
         Note(
             "methods_disagree",
             "warning",
-            f"Other curves through the same points give exponents outside the interval "
+            "Other curves through the same points give exponents that differ by more than noise "
             f"({', '.join(told)}): the answer hangs on the shape that is assumed near the bottom. "
             "Add sizes close to the minima.",
         )

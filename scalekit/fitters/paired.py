@@ -21,6 +21,7 @@ class System:
 
     `problem` holds all rows, `solution` the fit to the selected ones. `keys` names each row's
     configuration; equal keys of two systems are the same configuration. `cells` numbers them.
+    `noise` is the deviation of log loss of single runs.
     """
 
     problem: Problem
@@ -29,6 +30,7 @@ class System:
     along: np.ndarray
     keys: tuple[object, ...]
     cells: np.ndarray
+    noise: float
 
 
 def choose_resampling(systems: Sequence[System], select: str) -> str:
@@ -73,26 +75,31 @@ def joint_draws(
 
 def _pairs(system: System, select: str, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Refit under counts of configurations; the selection is made anew in every resample."""
-    rows = counts.shape[1]
-    drawn = counts
-    if select == "best":  # runs are drawn again inside each cell, cells are weighted
-        drawn = _within(system.cells, len(counts), rng)
-    chosen = selected_weights(select, system.along, system.problem.target, system.cells, drawn)
+    target = system.problem.target
     if select == "best":
-        chosen = chosen * counts
-    chosen = chosen * system.weights
-    assert chosen.shape[1] == rows
-    solution, _ = refit(system.problem, system.solution, chosen)
+        chosen = counts * best_within(target, system.cells, system.noise, len(counts), rng)
+    else:
+        chosen = selected_weights(select, system.along, target, system.cells, counts)
+    solution, _ = refit(system.problem, system.solution, chosen * system.weights)
     return solution.theta
 
 
-def _within(cells: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return counts of rows drawn with replacement inside their cell, (resamples, rows)."""
-    counts = np.zeros((resamples, len(cells)))
-    for cell in np.unique(cells):
+def best_within(
+    loss: np.ndarray, cells: np.ndarray, noise: float, resamples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return which run of each cell would be chosen as its best, (resamples, rows).
+
+    In each resample every log loss moves by the noise of single runs: runs within noise of the
+    best may be the best. Drawing runs with replacement instead would leave the best out in more
+    than a third of the resamples, and so hold a wide sweep, whose next best run is far off,
+    against the system.
+    """
+    moved = np.log(loss) + noise * rng.standard_normal((resamples, len(loss)))
+    weights = np.zeros(moved.shape)
+    for cell in range(int(cells.max()) + 1):
         rows = np.flatnonzero(cells == cell)
-        counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), resamples)
-    return counts
+        weights[np.arange(resamples), rows[moved[:, rows].argmin(axis=1)]] = 1.0
+    return weights
 
 
 def _wild(system: System, signs: np.ndarray) -> np.ndarray:

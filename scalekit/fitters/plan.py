@@ -12,7 +12,6 @@ from scipy.special import ndtri
 
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
-from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +46,11 @@ class Plan(Result):
     def after(self) -> float:
         """The expected standard deviation of the answer with all chosen runs."""
         return float(self.table["expected_deviation"].iloc[-1]) if len(self.table) else self.before
+
+    @property
+    def of_log(self) -> bool:
+        """True where the answer is the logarithm of a scale or a size: its interval is a factor."""
+        return self.unit.startswith("in log")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a chosen run, in order."""
@@ -88,9 +92,14 @@ class Plan(Result):
         half = float(ndtri(0.5 + self.confidence_level / 2))
         runs = "One run" if len(self.table) == 1 else f"{len(self.table)} runs"
         text = (
-            f"{runs} for {format_quantity(float(self.table['spent'].iloc[-1]))} FLOPs would bring "
+            f"{runs} for {self.table['spent'].iloc[-1]:.3g} FLOPs would bring "
             f"the {self.confidence_level:.0%} interval of {self.question} from "
-            f"+-{half * self.before:.3g} to +-{half * self.after:.3g} {self.unit}"
+            + (
+                f"a factor of {np.exp(half * self.before):.3g} to one of "
+                f"{np.exp(half * self.after):.3g} either way"
+                if self.of_log
+                else f"+-{half * self.before:.3g} to +-{half * self.after:.3g} {self.unit}"
+            )
         ).rstrip()
         if "expected_probability" in self.table:
             last = self.table["expected_probability"].iloc[-1]

@@ -37,7 +37,8 @@ def next_runs(
 
     `candidates` has one row a possible run, with the law's scales; for a comparison also the
     column that names the system (without one, each row is offered to every system); `cost` or
-    `flops` gives its cost (else 6ND). At most `most` runs and `budget` FLOPs are chosen.
+    `flops` gives its cost (else 6ND). At most `most` runs and `budget` FLOPs are chosen, and no
+    more than settle a verdict.
 
     `question` for a comparison: "verdict" (default: the difference in log loss of the best two
     systems at scale `at`) or "crossover" (its log scale). For a fit: "loss" (default: log loss at
@@ -63,7 +64,7 @@ def next_runs(
     if good.sum() < 20:
         raise InputError(
             "next_runs needs the draws of a bootstrap, and there are "
-            f"{int(good.sum())} usable ones. Fit with resamples=1000."
+            f"{int(good.sum())} usable ones. Fit with --resamples 1000 (in Python resamples=1000)."
         )
     affordable = cost <= budget
     if not affordable.any():
@@ -73,8 +74,9 @@ def next_runs(
         )
     joint = np.cov(np.concatenate([asked.draws[good], outcomes[good]], axis=1).T)
     alone = _gain(joint, asked.size, scatter)
-    order, left = _greedy(joint, asked.size, scatter, cost, budget, most)
     before = _deviation(np.cov(asked.draws[good].T).reshape(asked.size, asked.size))
+    plans = _greedy(joint, asked.size, scatter, cost, budget, most)
+    order, left = _choose_plan(plans, asked, before, cost)
     table = frame.iloc[order].reset_index(drop=True)
     table["cost"], table["spent"] = cost[order], np.cumsum(cost[order])
     table["expected_deviation"] = left
@@ -95,9 +97,11 @@ def _offered(result: Fit | Comparison, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the candidates with a column `system`, each offered to every system without one."""
     if isinstance(result, Fit):
         return frame
-    for name in (result.by, "system", "group"):
+    names = set(result.systems)
+    alike = [name for name in frame if set(frame[name].astype(str)) <= names]
+    for name in (result.by, "system", "group", *alike):
         if name in frame:
-            unknown = set(frame[name].astype(str)) - set(result.systems)
+            unknown = set(frame[name].astype(str)) - names
             if unknown:
                 raise InputError(
                     f"The candidates name the system '{sorted(unknown)[0]}', which was not "
@@ -122,7 +126,8 @@ def _costs(result: Fit | Comparison, frame: pd.DataFrame) -> np.ndarray:
         if name not in frame:
             raise ColumnNotFoundError(
                 f"The candidates have no column '{name}', which the law depends on. "
-                f"{did_you_mean(name, map(str, frame.columns))}"
+                f"{did_you_mean(name, map(str, frame.columns))} Rename it, or name it: --columns "
+                f"{name}=COLUMN."
             )
     for name in ("cost", "flops"):
         if name in frame:
@@ -156,27 +161,43 @@ def _outcomes(
         scales = {scale: float(row[scale]) for scale in curve.fit.law.scales}
         place = scales.get(curve.along, 6 * scales.get("params", 0.0) * scales.get("tokens", 0.0))
         columns.append(curve.run_draws(scales, max(place, 1e-300)))
-        scatter.append(curve.fit.noise if noise is None else noise)
+        scatter.append(curve.noise if noise is None else noise)
     return np.stack(columns, axis=1), np.maximum(np.array(scatter), 1e-6)
+
+
+Chosen = tuple[list[int], list[float]]  # candidates in order, the deviation left after each
 
 
 def _greedy(
     joint: np.ndarray, count: int, noise: np.ndarray, cost: np.ndarray, budget: float, most: int
-) -> tuple[list[int], list[float]]:
-    """Return the chosen candidates and the deviation left after each; each is chosen once.
+) -> list[Chosen]:
+    """Return two plans: greedily by the gain per FLOP, and by the gain alone; a run comes once.
 
-    Chosen greedily twice, by the gain per FLOP and by the gain alone, and the better of the two
-    kept: for gains that shrink as runs add up this is never far from the best choice under a
-    budget (Khuller, Moss & Naor 1999), while the gain per FLOP alone may buy crumbs.
+    For gains that shrink as runs add up the better of the two is never far from the best choice
+    under a budget (Khuller, Moss & Naor 1999), while the gain per FLOP alone may buy crumbs.
     """
-    found = [_greedy_by(joint, count, noise, cost, budget, most, power) for power in (1.0, 0.0)]
-    return min(found, key=lambda pair: pair[1][-1] if pair[1] else np.inf)
+    return [_greedy_by(joint, count, noise, cost, budget, most, power) for power in (1.0, 0.0)]
+
+
+def _choose_plan(plans: list[Chosen], asked: Question, before: float, cost: np.ndarray) -> Chosen:
+    """Return the plan that leaves least; of those that settle a verdict the cheapest, cut there."""
+    cut = []
+    for order, left in plans:
+        settles = len(left) if asked.probability is None or asked.probability >= SETTLED else next(
+            (k for k, after in enumerate(left)
+             if _expected_probability(asked.probability, before, after) >= SETTLED), len(left),
+        )  # fmt: skip
+        done = settles < len(left)
+        kept = order[: settles + 1], left[: settles + 1]
+        price = float(cost[kept[0]].sum()) if done else 0.0
+        cut.append(((not done, price, kept[1][-1] if left else np.inf), kept))
+    return min(cut, key=lambda pair: pair[0])[1]
 
 
 def _greedy_by(
     joint: np.ndarray, count: int, noise: np.ndarray, cost: np.ndarray, budget: float, most: int,
     power: float,
-) -> tuple[list[int], list[float]]:  # fmt: skip
+) -> Chosen:  # fmt: skip
     """All quantities are jointly normal with covariance `joint`; seeing a run conditions on it."""
     order: list[int] = []
     left: list[float] = []

@@ -25,8 +25,7 @@ def pooling_notes(frame: pd.DataFrame, runs: Any = None) -> Iterator[Note]:
     which sizes vary: values with one size each, or one run each, are names of sizes and runs.
     `runs` is what the frame comes from; a table read by `read_runs` knows the names of the source.
     """
-    others = [name for name in frame if name not in ROLES and _is_text(frame[name])]
-    found = [name for name in ["group", *others] if name in frame and _tells_recipes(frame, name)]
+    found = pooled_columns(frame)
     if not found:
         return
     readings = runs.readings if isinstance(runs, RunTable) else ()
@@ -43,6 +42,12 @@ def pooling_notes(frame: pd.DataFrame, runs: Any = None) -> Iterator[Note]:
         f"read_runs(...).where('{names[0]}={values[0]}')), or compare them: scalekit compare "
         f"--by {names[0]} (in Python compare(runs, by='{names[0]}')).",
     )
+
+
+def pooled_columns(frame: pd.DataFrame) -> list[Any]:
+    """Return the columns that tell recipes (metrics, data sets) apart among these runs."""
+    others = [name for name in frame if name not in ROLES and _is_text(frame[name])]
+    return [name for name in ["group", *others] if name in frame and _tells_recipes(frame, name)]
 
 
 def _is_text(column: pd.Series) -> bool:

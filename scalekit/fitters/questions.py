@@ -82,7 +82,8 @@ def _ask_crossing(duel: Comparison, first: str, second: str) -> Question:
             f"The fits of {first} and {second} do not cross between "
             f"{format_scale(cross.within[0], duel.along)} and "
             f"{format_scale(cross.within[1], duel.along)}, so there "
-            "is no crossing to plan for. Ask for the verdict: question='verdict'."
+            "is no crossing to plan for. Ask for the verdict: --question verdict (in Python "
+            "question='verdict')."
         )
     place = cross.estimates[-1]
     near = place * np.exp([0.0, -0.01, 0.01])
@@ -105,11 +106,13 @@ def _ask_fit(fit: Fit, question: str, at: At) -> Question:
         return Question(fit.draws[:, [k]], float(fit.theta[k]), words, "")
     if question == "optimum":
         if at is None or (isinstance(at, Mapping) and "flops" not in at):
-            raise InputError("The question 'optimum' needs a budget: at=FLOPs.")
+            raise InputError(
+                "The question 'optimum' needs a budget: --at FLOPS (in Python at=FLOPS)."
+            )
         flops = np.array([float(at["flops"] if isinstance(at, Mapping) else at)])
         both = np.concatenate([fit.theta[None], fit.draws])
         sizes = allocate(fit.law, both, flops, Cost()).log_params
-        words = f"the best log params for {format_quantity(float(flops[0]))} FLOPs"
+        words = f"the best params for {format_quantity(float(flops[0]))} FLOPs"
         return Question(sizes[1:], float(sizes[0, 0]), words, "in log params")
     if question != "loss":
         options = (*FIT_QUESTIONS, *fit.law.names)
@@ -122,12 +125,16 @@ def _ask_fit(fit: Fit, question: str, at: At) -> Question:
         if len(fit.law.scales) != 1:
             raise InputError(
                 f"The law '{fit.law.name}' has the scales {', '.join(fit.law.scales)}; "
-                "say the loss at which, as a mapping: at={'params': 70e9, 'tokens': 1.4e12}."
+                "say the loss at which: --at params=70e9,tokens=1.4e12 (in Python "
+                "at={'params': 70e9, 'tokens': 1.4e12})."
             )
         at = {fit.law.scales[0]: float(at)}
     missing = [name for name in fit.law.scales if name not in at]
     if missing:
-        raise InputError(f"The question 'loss' needs '{missing[0]}' in at=.")
+        raise InputError(
+            f"The question 'loss' needs a value of '{missing[0]}' too: --at "
+            f"{','.join(f'{name}=VALUE' for name in fit.law.scales)} (in Python at=)."
+        )
     rows = {name: np.array([float(at[name])]) for name in fit.law.scales}
     with np.errstate(all="ignore"):
         values = np.log(fit.law.model.value(np.concatenate([fit.theta[None], fit.draws]), rows))

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import FitError
+from scalekit.fitters.curve import noise_of_logs
 from scalekit.fitters.fitted import Fit
 from scalekit.fitters.fitting import fit
 from scalekit.fitters.law import Law
-from scalekit.fitters.model import to_internal
 from scalekit.fitters.paired import System
 from scalekit.fitters.problem import Problem, Solution
 from scalekit.fitters.selection import selected_weights
@@ -50,11 +50,17 @@ def _fit_one(
         starts = np.concatenate([starts, _other_start(fitted)])
     solution = Solution(starts, np.full(len(starts), np.inf), np.ones(len(starts), bool))
     labels: Sequence[tuple[object, ...]] = [
-        (*named, *row) for row in part[groups].astype(str).to_numpy()
+        (*named, *row) for row in part[groups].map(_label).to_numpy()
     ]
-    if select != "all":  # every run is drawn on its own
+    if select == "frontier":  # every run is drawn on its own
         labels = [(*label, k) for label, k in zip(labels, _order(labels), strict=True)]
-    return fitted, System(problem, solution, np.ones(len(part)), x, tuple(labels), cells)
+    return fitted, System(problem, solution, np.ones(len(part)), x, tuple(labels), cells,
+                          noise_of_logs(fitted))  # fmt: skip
+
+
+def _label(value: object) -> str:
+    """Return a value as text by which configurations match: 6ND is exact to a few digits only."""
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _order(labels: Sequence[object]) -> list[int]:
@@ -68,7 +74,11 @@ def _order(labels: Sequence[object]) -> list[int]:
 
 
 def _other_start(fitted: Fit) -> np.ndarray:
-    """Return a second start with the constant halved: resamples may prefer the other valley."""
-    natural = np.array(fitted.params, dtype=float)
-    natural[fitted.law.names.index(fitted.law.irreducible or "")] *= 0.5
-    return to_internal(natural[None], fitted.law.parameters)
+    """Return a second start with the constant halved: resamples may prefer the other valley.
+
+    In the solver's coordinates throughout: a parameter at zero has no logarithm to come back to.
+    """
+    k = fitted.law.names.index(fitted.law.irreducible or "")
+    theta = np.array(fitted.theta[None], dtype=float)
+    theta[0, k] = theta[0, k] - np.log(2) if fitted.law.parameters[k].log else 0.5 * theta[0, k]
+    return theta

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.errors import ColumnNotFoundError, InputError, ScalekitError, did_you_mean
 from scalekit.fitters.comparing import compare
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.crossover import probability_text
@@ -128,7 +128,9 @@ def compare_across(
     if not isinstance(rng, (int, np.integer)) and rng is not None:
         raise InputError("compare_across takes an integer seed, which every comparison shares.")
     duels = {
-        str(value): compare(part.drop(columns=across), by, at=at, rng=rng, **options)
+        str(value): _compare_one(
+            runs, part, across, str(value), by, {"at": at, "rng": rng, **options}
+        )
         for value, part in frame.groupby(across, sort=False)
     }
     scale = float(at) if at is not None else max(float(duel.asked[-1]) for duel in duels.values())
@@ -145,11 +147,30 @@ def compare_across(
                 "open_above", "probability")}
         )  # fmt: skip
     first = next(iter(duels.values()))
-    notes = [
-        Note(note.code, note.severity, f"{name}: {note.message}")
-        for name, duel in duels.items()
-        for note in duel.notes
-        if note.severity != "info"
-    ]
+    notes = (*(runs.notes if isinstance(runs, RunTable) else ()), *_notes(duels))
     return Verdicts(across, first.along, scale, pd.DataFrame(rows), first.confidence_level,
-                    tuple(notes), first.provenance, duels)  # fmt: skip
+                    notes, replace(first.provenance, n_rows=len(frame)), duels)  # fmt: skip
+
+
+def _compare_one(
+    runs: Any, part: pd.DataFrame, across: str, value: str, by: str, options: dict[str, Any]
+) -> Comparison:
+    part = part.drop(columns=across)
+    table = replace(runs, frame=part, notes=()) if isinstance(runs, RunTable) else part
+    try:
+        return compare(table, by, **options)
+    except ScalekitError as error:
+        raise type(error)(f"{across} '{value}': {error}") from error
+
+
+def _notes(duels: Mapping[str, Comparison]) -> list[Note]:
+    """Return the notes of all comparisons, each once, with the metrics that it is of."""
+    found: dict[Note, list[str]] = {}
+    for name, duel in duels.items():
+        for note in duel.notes:
+            if note.severity != "info":
+                found.setdefault(note, []).append(name)
+    return [
+        Note(note.code, note.severity, f"{', '.join(names)}: {note.message}")
+        for note, names in found.items()
+    ]
