@@ -238,7 +238,11 @@ def test_sources_are_named_by_what_follows_the_prefix() -> None:
             r"data row 3: the shares sum to \d+, not to 100",
         ),
         (lambda t: t.assign(share_web=-t["share_web"]), r"share 'share_web' is -"),
-        (lambda t: t.assign(share_web=np.nan), r"write 0 for a source"),
+        (lambda t: t.assign(share_web=np.nan), r"'share_web' is missing\. .*write 0 for a source"),
+        (
+            lambda t: t.assign(share_web=["half", *t["share_web"][1:]]),
+            r"data row 1: the share 'share_web' is 'half', which is no number",
+        ),
         (lambda t: t.assign(loss_web=3.0), r"'loss_web' is 3 in every row; a constant"),
         (lambda t: t.assign(loss_web=np.nan), r"'loss_web' has 0 value"),
         (lambda t: t.assign(loss_web=t["loss_web"] - 9), r"Mixing laws are for positive losses"),
@@ -257,6 +261,7 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
     [
         ({"targets": "loss_wbe"}, r"no column 'loss_wbe' \(targets\)\. Did you mean 'loss_web'"),
         ({"shares": ["share_wbe", "share_code"]}, r"no column 'share_wbe' \(shares\)"),
+        ({"scales": ["length"]}, r"scale 'length' is 2B in every row, so that nobody can tell"),
         ({"scales": ["params"]}, r"no column 'params' \(scale\)"),
         ({"law": "aditive"}, r"no mixing law 'aditive'\. Did you mean 'additive'"),
         ({"law": "joint"}, r"'joint' needs runs of several scales"),
@@ -272,7 +277,26 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        fit_mixture(pilots(), draws=2, **options)  # type: ignore[arg-type]
+        fit_mixture(pilots().assign(length="2B"), draws=2, **options)  # type: ignore[arg-type]
+
+
+def test_columns_without_prefix_are_found_for_the_message() -> None:
+    bare = pilots().rename(columns=lambda name: name.removeprefix("share_"))
+    bare.insert(0, "run", range(len(bare)))
+    message = r"columns web, code, books sum to 1: are they the shares\? --shares web,code,books"
+    with pytest.raises(ColumnNotFoundError, match=message):
+        fit_mixture(bare, draws=2)
+    bare[list(SOURCES)] *= 50
+    with pytest.raises(ColumnNotFoundError) as error:
+        fit_mixture(bare, draws=2)
+    assert "are they the shares" not in str(error.value)
+
+
+def test_a_scale_that_varies_and_is_not_named_is_told() -> None:
+    table = pilots(30).assign(n_tokens=[1e9, 4e9] * 15, params=1e8)
+    told = [note for note in read_pilots(table).notes if note.code == "scale_unread"]
+    assert [note.message[:43] for note in told] == ["The pilots differ in 'n_tokens' (1B to 4B),"]
+    assert not read_pilots(table, scales=["n_tokens"]).notes
 
 
 def test_a_missing_file_is_told() -> None:
@@ -284,7 +308,9 @@ def test_missing_targets_are_left_out_and_told() -> None:
     table = pilots(30)
     table.loc[:3, "loss_code"] = np.nan
     fit = fit_mixture(table, draws=10)
-    assert any("'loss_code' is missing in 4 of 30" in note.message for note in fit.notes)
+    assert any(
+        "'loss_code' is missing or infinite in 4 of 30" in note.message for note in fit.notes
+    )
     assert fit.accuracy()["r2"].min() > 0.9
 
 
@@ -370,6 +396,10 @@ def test_shares_in_percent_are_read_as_such() -> None:
     read = read_pilots(percent)
     np.testing.assert_allclose(read.shares, read_pilots(table).shares)
     assert "shares_in_percent" in [note.code for note in read.notes]
+    written = table.assign(
+        **{c: (100 * table[c]).map("{:.12f} %".format) for c in table if c.startswith("share")}
+    )
+    np.testing.assert_allclose(read_pilots(written).shares, read.shares)
 
 
 def test_a_pilot_that_diverged_is_named() -> None:

@@ -63,8 +63,8 @@ class MixtureChoice(Result):
             f"{self.gain_interval} better than {self.baseline}; expected regret {self.regret:.4f}."
         )
         shown = self.table.dropna(axis=1, how="all")
-        table = shown.to_string(index=False, float_format="{:.4g}".format)
-        binding = self.prices.to_string(index=False, float_format="{:.4g}".format)
+        table = shown.to_string(index=False, float_format="{:.4g}".format, na_rep="")
+        binding = self.prices.to_string(index=False, float_format="{:.3g}".format, na_rep="?")
         prices = f"\n\nBinding limits:\n{binding}" if len(self.prices) else ""
         return with_notes(f"{first}\n\n{table}{prices}", self.notes)
 

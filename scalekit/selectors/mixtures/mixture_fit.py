@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.selectors.mixtures.mixture_choice import MixtureChoice
+    from scalekit.selectors.mixtures.pilot_plan import PilotPlan
 
 AVERAGE = "(weighted mean)"
 FAR = 2.0  # times the widest interval of the curve at a pilot: the law extrapolates
@@ -98,7 +99,7 @@ class MixtureFit(Result):
 
         return choose(self, **limits)
 
-    def next_pilot(self, count: int = 1, **limits: Any) -> pd.DataFrame:
+    def next_pilot(self, count: int = 1, **limits: Any) -> PilotPlan:
         """Return the mixtures worth running next; see `selectors.mixtures.next_pilots`."""
         from scalekit.selectors.mixtures.next_runs import next_pilots
 

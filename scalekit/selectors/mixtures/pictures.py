@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from scalekit.selectors.mixtures.mixture_choice import MixtureChoice
     from scalekit.selectors.mixtures.mixture_fit import MixtureFit
+    from scalekit.selectors.mixtures.pilot_plan import PilotPlan
     from scalekit.selectors.mixtures.schedule import Schedule
 
 GRID = 60  # steps along a side of the triangle
@@ -62,6 +63,22 @@ def plot_choice(choice: MixtureChoice, ax: Axes | None = None) -> Axes:
     shown = ["ci_upper", "share", "unlimited", "natural"]
     ax.set_xlim(0, min(1.02, 1.08 * float(np.nanmax(table[shown]))))
     ax.set_xlabel("share of the mixture")
+    _legend_outside(ax)
+    return ax
+
+
+def plot_pilots(plan: PilotPlan, ax: Axes | None = None) -> Axes:
+    """Draw the mixtures to run next as stacked bars, best above, with what each promises."""
+    ax = _axes(ax, (6.4, 1.4 + 0.35 * len(plan.table)))
+    rows = -np.arange(len(plan.table))
+    begin = np.zeros(len(rows))
+    for name in plan.sources:
+        shares = plan.table[name].to_numpy(float)
+        ax.barh(rows, shares, left=begin, label=name, alpha=0.85)
+        begin = begin + shares
+    gains = [f"{gain:+.2g}" for gain in -plan.table["expected_gain"]]
+    ax.set_yticks(rows, [f"{k + 1}: {gain}" for k, gain in enumerate(gains)])
+    ax.set(xlim=(0, 1), xlabel="share of the mixture", ylabel="pilot: expected change of loss")
     _legend_outside(ax)
     return ax
 
