@@ -297,6 +297,7 @@ def test_a_scale_that_varies_and_is_not_named_is_told() -> None:
     told = [note for note in read_pilots(table).notes if note.code == "scale_unread"]
     assert [note.message[:43] for note in told] == ["The pilots differ in 'n_tokens' (1B to 4B),"]
     assert not read_pilots(table, scales=["n_tokens"]).notes
+    assert not read_pilots(table.assign(steps=table["n_tokens"] / 1e6), scales=["n_tokens"]).notes
 
 
 def test_a_missing_file_is_told() -> None:

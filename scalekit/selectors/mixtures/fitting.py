@@ -99,23 +99,26 @@ def _remarks(fitted: MixtureFit, draws: int) -> list[Note]:
         Note("intervals", "info", f"Intervals of the law: {draws} refits to {made}; of a new run: "
              "held-out residuals.")
     ]  # fmt: skip
-    table = fitted.accuracy()
+    table, far = fitted.accuracy(), _far_pilots(fitted)
     for name, r2 in zip(table["target"], table["r2"], strict=True):
         if not r2 > 0:
+            advice = "run more pilots, or try law='auto' (--law auto)"
+            if name in far:
+                advice = "look first at the pilot that is named as far from the others"
             notes.append(
                 Note(
                     "no_skill",
                     "error",
                     f"Held out, the law predicts '{name}' no better than its mean (R2 {r2:.2f}). "
-                    "Do not choose a mixture by it: run more pilots, or try law='auto'.",
+                    f"Do not choose a mixture by it: {advice}.",
                 )
             )
-    return notes + _far_pilots(fitted)
+    return [*notes, *far.values()]
 
 
-def _far_pilots(fitted: MixtureFit) -> list[Note]:
-    """Return a note on pilots that lie far from what all others say of them."""
-    notes = []
+def _far_pilots(fitted: MixtureFit) -> dict[str, Note]:
+    """Return a note on pilots that lie far from what all others say of them, for each target."""
+    notes = {}
     held_out = fitted.residuals.mean(axis=0)  # observed less predicted, (targets, pilots)
     for name, errors, losses in zip(
         fitted.pilots.targets, held_out, fitted.pilots.losses, strict=True
@@ -126,13 +129,11 @@ def _far_pilots(fitted: MixtureFit) -> list[Note]:
         if far.any():
             row = int(np.argmax(np.where(far, np.abs(errors), 0.0)))
             more = f" ({int(far.sum())} such pilots)" if far.sum() > 1 else ""
-            notes.append(
-                Note(
-                    "far_pilot",
-                    "warning",
-                    f"Data row {row + 1}: the target '{name}' is {losses[row]:.4g}, where the "
-                    f"other pilots say {losses[row] - errors[row]:.4g}{more}. Did that run "
-                    "diverge? It moves the mixture; leave it out if so.",
-                )
+            notes[name] = Note(
+                "far_pilot",
+                "warning",
+                f"Data row {row + 1}: the target '{name}' is {losses[row]:.4g}, where the "
+                f"other pilots say {losses[row] - errors[row]:.4g}{more}. Did that run "
+                "diverge? It moves the mixture; leave it out if so.",
             )
     return notes

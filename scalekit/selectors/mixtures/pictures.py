@@ -29,6 +29,15 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
+def _colours(count: int) -> list[tuple[float, ...]]:
+    """Return a colour for each source; no two of up to twenty are the same."""
+    import matplotlib as mpl
+
+    if count > 20:
+        return [mpl.colormaps["turbo"](k / (count - 1)) for k in range(count)]
+    return [mpl.colormaps["tab10" if count <= 10 else "tab20"](k) for k in range(count)]
+
+
 def plot_predicted(fit: MixtureFit, ax: Axes | None = None) -> Axes:
     """Draw held-out predictions against observed losses, a colour for each target."""
     ax = _axes(ax, (5.6, 4.6))
@@ -72,9 +81,9 @@ def plot_pilots(plan: PilotPlan, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (6.4, 1.4 + 0.35 * len(plan.table)))
     rows = -np.arange(len(plan.table))
     begin = np.zeros(len(rows))
-    for name in plan.sources:
+    for name, colour in zip(plan.sources, _colours(len(plan.sources)), strict=True):
         shares = plan.table[name].to_numpy(float)
-        ax.barh(rows, shares, left=begin, label=name, alpha=0.85)
+        ax.barh(rows, shares, left=begin, label=name, alpha=0.85, color=colour)
         begin = begin + shares
     gains = [f"{gain:+.2g}" for gain in -plan.table["expected_gain"]]
     ax.set_yticks(rows, [f"{k + 1}: {gain}" for k, gain in enumerate(gains)])
@@ -156,7 +165,8 @@ def plot_schedule(schedule: Schedule, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (6.4, 3.6))
     times = np.repeat([0.0, *[part.end for part in schedule.phases]], 2)[1:-1]
     shares = np.repeat(np.array([part.shares for part in schedule.phases]), 2, axis=0)
-    ax.stackplot(times * schedule.budget, shares.T, labels=schedule.sources, alpha=0.85)
+    ax.stackplot(times * schedule.budget, shares.T, labels=schedule.sources, alpha=0.85,
+                 colors=_colours(len(schedule.sources)))  # fmt: skip
     ax.set(xlim=(0, schedule.budget), ylim=(0, 1), ylabel="share of the draws", xlabel="drawn")
     ax.xaxis.set_major_formatter(lambda value, _: format_quantity(value))
     ax.set_title(schedule.name, fontsize="medium")
@@ -171,9 +181,10 @@ def plot_epochs(schedule: Schedule, ax: Axes | None = None) -> Axes:
     ends = np.array([0.0, *[part.end for part in schedule.phases]])
     shares = np.array([part.shares for part in schedule.phases])
     drawn = np.vstack([np.zeros(shares.shape[1]), np.cumsum(shares * np.diff(ends)[:, None], 0)])
+    colours = _colours(len(schedule.sources))
     for k, name in enumerate(schedule.sources):
         seen = np.interp(times, ends, drawn[:, k]) * schedule.budget / schedule.counts[k]
-        ax.plot(times[1:] * schedule.budget, seen[1:], label=name)
+        ax.plot(times[1:] * schedule.budget, seen[1:], label=name, color=colours[k])
     ax.axhline(4, color="0.6", lw=1, ls="--")
     ax.text(schedule.budget, 4, "four epochs ", color="0.4", ha="right", va="bottom",
             fontsize="small")  # fmt: skip

@@ -76,10 +76,15 @@ def _hint(frame: pd.DataFrame) -> str:
 
 
 def unread_scales(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:
-    """Yield a warning for each column that looks like a scale, varies and is not named."""
+    """Yield a warning for each column that looks like a scale, varies and is not named.
+
+    One that the named scales determine (steps, where tokens are named) is not missed.
+    """
     for name in frame.columns:
         plain = str(name).lower().removeprefix("n_").removeprefix("num_")
         if name in scales or plain not in NAMES_OF_SCALES or frame[name].nunique() < 2:
+            continue
+        if scales and frame.groupby(list(scales))[name].nunique().max() == 1:
             continue
         told = ""
         if pd.api.types.is_numeric_dtype(frame[name]):
