@@ -37,13 +37,13 @@ SIZES = ("1m", "60m", "1B")
 PAPER = "train_the_pile_", "metric/the_pile_", "_val_loss"
 
 
-def read(size: str, part: str = "test") -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(size: str, part: str = "test", rescale: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return shares and losses by source name (the order of columns differs between files)."""
     shares = pd.read_csv(public_table("regmix", f"{part}_mixture_{size}.csv"), index_col=0)
     losses = pd.read_csv(public_table("regmix", f"{part}_pile_loss_{size}.csv"), index_col=0)
     shares.columns = shares.columns.str.removeprefix(PAPER[0])
     losses.columns = losses.columns.str.removeprefix(PAPER[1]).str.removesuffix(PAPER[2])
-    return shares.div(shares.sum(axis=1), axis=0), losses
+    return shares.div(shares.sum(axis=1), axis=0) if rescale else shares, losses
 
 
 def ranks(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ def main() -> None:
     if importlib.util.find_spec("lightgbm") is None:
         laws = [law for law in laws if "lightgbm" not in law]
         print("LightGBM is not installed: left out (pip install lightgbm).")
-    shares, losses = read("1m", "train")
+    shares, losses = read("1m", "train", rescale=False)  # as a user has them: three decimals
     table = pd.concat([shares.add_prefix("share_"), losses.add_prefix("loss_")], axis=1)
     tests = {size: read(size) for size in SIZES}
     if arguments.intervals:

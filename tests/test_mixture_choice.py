@@ -228,19 +228,19 @@ def test_limits_that_fix_the_mixture_are_met(fit: MixtureFit) -> None:
          r"clash by .*g \(cap\)"),
         ({"groups": {"web": ["code"]}}, r"group 'web' has the name of a source"),
         ({"groups": {"g": ["wbe"]}}, r"the group 'g': there is no source 'wbe'"),
-        ({"max_epochs": 4}, r"give available .* and budget"),
-        ({"available": {"web": 1e9}, "budget": 1e9, "max_epochs": 1}, r"available lacks the sou"),
+        ({"max_epochs": 4}, r"give available \(--counts.* and budget"),
+        ({"available": {"web": 1e9}, "budget": 1e9, "max_epochs": 1}, r"lacks the source 'code'"),
         ({"available": AVAILABLE | {"wbe": 1}, "budget": 1}, r"no source 'wbe'"),
         ({"available": AVAILABLE | {"web": -1}}, r"count of 'web' is -1"),
         ({"available": dict.fromkeys(SOURCES, 0)}, r"every count is 0\. Give the tokens"),
-        ({"available": AVAILABLE | {"wbe": 0}}, r"available: there is no source 'wbe'"),
+        ({"available": AVAILABLE | {"wbe": 0}}, r"available \(--counts\): there is no source 'wbe'"),
         ({"available": AVAILABLE, "budget": 1e13, "max_epochs": 4},
          r"4 epochs of everything are 4.21T: lower the budget"),
         ({"available": AVAILABLE, "budget": -1, "max_epochs": 4}, r"must be positive"),
         ({"prior": {"web": 1.0}}, r"prior lacks the source 'code'"),
         ({"prior": {"web": 0.5, "code": 0.2, "books": 0.1}}, r"they sum to 0.8"),
         ({"kl": -1}, r"kl is -1"),
-        ({"repeat_value": 15}, r"repeat_value needs available and budget"),
+        ({"repeat_value": 15}, r"repeat_value needs available .* and budget"),
         ({"at": {"params": 1e9}}, r"no scale 'params'"),
     ],
 )  # fmt: skip
@@ -294,7 +294,7 @@ def test_the_next_pilot_goes_where_it_tells_most() -> None:
     assert (asked["expected_gain"] >= 0).all()
     assert 0 < asked["expected_gain"].sum() <= plan.regret
     assert plan.mixtures[0] == pytest.approx(asked.iloc[0][list(SOURCES)].to_dict())
-    assert [note.code for note in plan.notes if note.severity == "warning"] == ["no_limits"]
+    assert "no_limits" in [note.code for note in plan.notes]
     with pytest.raises(InputError, match=r"count is 0"):
         fit_mixture(table, draws=3).next_pilot(0)
 

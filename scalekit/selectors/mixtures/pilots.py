@@ -33,6 +33,8 @@ class Pilots:
 
     `shares` (rows, sources) sum to one; `losses` (targets, rows) has NaN where a target is
     missing; `scales` has one array (rows,) for each scale (params, tokens), in single units.
+    `resolution` is what shares were rounded to (0.001 where they have three decimals), 0 where
+    they were not.
     """
 
     sources: tuple[str, ...]
@@ -42,6 +44,7 @@ class Pilots:
     scales: Mapping[str, np.ndarray]
     notes: tuple[Note, ...]
     provenance: Provenance
+    resolution: float = 0.0
 
     def __len__(self) -> int:
         return len(self.shares)
@@ -89,7 +92,7 @@ def read_pilots(
         )
     sources = short_names(share_columns, SHARE_PREFIXES, shares is None)
     names = short_names(loss_columns, LOSS_PREFIXES, targets is None)
-    mixture, told = _check_shares(frame, share_columns, source)
+    mixture, resolution, told = _check_shares(frame, share_columns, source)
     losses, missing = _check_losses(frame, loss_columns, source)
     notes = [*told, *missing, *_doubts(mixture, sources), *unread_scales(frame, scales)]
     used = [*share_columns, *loss_columns, *scales]
@@ -101,6 +104,7 @@ def read_pilots(
         {name: _check_scale(frame, name, source) for name in scales},
         tuple(notes),
         Provenance(source, hash_frame(frame[used].astype(str)), len(frame)),
+        resolution,
     )
 
 
@@ -151,7 +155,7 @@ def by_name(
 
 def _check_shares(
     frame: pd.DataFrame, columns: list[str], source: str
-) -> tuple[np.ndarray, list[Note]]:
+) -> tuple[np.ndarray, float, list[Note]]:
     found = np.stack([_read_share(frame[name], source) for name in columns], axis=1)
     for row, column in np.argwhere(~np.isfinite(found) | (found < 0))[:1]:
         value = found[row, column]
@@ -166,6 +170,7 @@ def _check_shares(
     if whole == 100:
         notes.append(Note("shares_in_percent", "info", "Shares sum to 100: read as percent."))
         found, total = found / whole, total / whole
+    resolution = _resolution(found)
     off = np.abs(total - 1)
     if off.max() > TOLERANCE:
         row = int(off.argmax())
@@ -179,7 +184,15 @@ def _check_shares(
     if off.max() > 1e-9:
         message = f"Shares sum to {total.min():.4g} to {total.max():.4g} and are rescaled to 1."
         notes.append(Note("shares_rescaled", "info", message))
-    return found / total[:, None], notes
+    return found / total[:, None], resolution, notes
+
+
+def _resolution(shares: np.ndarray) -> float:
+    """Return what all shares are multiples of: 0.01 to 0.0001, or 0 where they have more digits."""
+    for decimals in range(2, 5):
+        if np.allclose(shares, shares.round(decimals), rtol=0, atol=1e-9):
+            return float(10.0**-decimals)
+    return 0.0
 
 
 def _read_share(column: pd.Series, source: str) -> np.ndarray:
