@@ -16,6 +16,7 @@ from scalekit.selectors.mixtures import fit_mixture, mixing_laws
 from scalekit.selectors.mixtures.catalogue import LAWS, mixing_law, term_sum
 from scalekit.selectors.mixtures.crossval import train_law
 from scalekit.selectors.mixtures.pilots import read_pilots
+from scalekit.selectors.mixtures.reaches import rounding_effect
 
 SOURCES = ("web", "code", "books")
 FORMULA_LAWS = [name for name, law in LAWS.items() if law.build is not None]
@@ -171,6 +172,58 @@ def test_intervals_for_new_runs_cover_new_runs() -> None:
     assert 0.84 < np.mean(inside) < 0.98
 
 
+def test_sums_that_rounding_explains_are_rescaled() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(9), size=40).round(2)
+    assert np.abs(shares.sum(axis=1) - 1).max() > 0.015
+    table = pd.DataFrame(shares, columns=[f"share_{k}" for k in range(9)])
+    read = read_pilots(table.assign(loss=shares[:, 0] + 2), targets="loss")
+    np.testing.assert_allclose(read.shares.sum(axis=1), 1)
+    assert "shares_rescaled" in [note.code for note in read.notes]
+
+
+def test_what_shares_were_rounded_to_is_seen() -> None:
+    table = pilots()
+    columns = [name for name in table if name.startswith("share")]
+    for decimals, resolution in ((2, 0.01), (3, 0.001), (9, 0.0)):
+        rounded = table.assign(**{name: table[name].round(decimals) for name in columns})
+        assert read_pilots(rounded).resolution == pytest.approx(resolution)
+        percent = rounded.assign(**{name: 100 * rounded[name] for name in columns})
+        assert read_pilots(percent).resolution == pytest.approx(resolution)
+
+
+def test_the_effect_of_rounding_is_the_deviation_over_what_was_rounded_away() -> None:
+    """Of a power of one share, against 100,000 shares that would be written the same."""
+    rng = np.random.default_rng(0)
+
+    def loss(shares: np.ndarray) -> np.ndarray:
+        return np.sqrt(shares[:, :1]).T
+
+    for share in (0.0, 0.01, 0.3):
+        low, high = max(share - 0.005, 0.0), share + 0.005
+        drawn = np.sqrt(rng.uniform(low, high, 100_000)).std()
+        effect = rounding_effect(loss, np.array([[share, 1 - share]]), 0.01)
+        assert effect[0, 0] == pytest.approx(drawn, rel=0.1)
+
+
+def test_intervals_are_wider_where_rounding_moves_the_law_and_cover_there() -> None:
+    """The pilots and new runs have shares of two decimals; the law is steep at small shares."""
+    inside, widths = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        exact = rng.dirichlet([0.5, 0.5, 0.5], size=160)
+        table = pd.DataFrame(exact.round(2), columns=[f"share_{name}" for name in SOURCES])
+        table["loss_web"] = 2 + 1 / (0.2 + exact**0.3 @ [0.8, 0.5, 0.3])
+        fit = fit_mixture(table.head(60), draws=5, confidence_level=0.9, rng=seed)
+        new = table.iloc[60:].set_axis([*SOURCES, "loss"], axis=1)
+        found = fit.predict(new[list(SOURCES)]).query("target == 'web'")
+        low, high = found["obs_lower"].to_numpy(), found["obs_upper"].to_numpy()
+        steep = (new[list(SOURCES)].min(axis=1) < 0.03).to_numpy()
+        widths.append((high - low)[steep].mean() / (high - low)[~steep].mean())
+        inside.append(((low <= new["loss"]) & (new["loss"] <= high))[steep].mean())
+    assert np.mean(widths) > 1.5
+    assert 0.84 < np.mean(inside) < 0.96
+
+
 def test_the_same_seed_gives_the_same_fit_and_another_one_not() -> None:
     first, again, other = (fit_mixture(pilots(), draws=10, rng=seed) for seed in (1, 1, 2))
     assert first.to_dict() == again.to_dict()
@@ -186,8 +239,46 @@ def test_auto_takes_the_simplest_law_within_one_standard_error() -> None:
     assert table.loc["additive", "error"] < table.loc["bimix", "error"]
 
 
+def two_lengths(seed: int) -> pd.DataFrame:
+    """Runs of 1B and 4B tokens: web is learned at once, code late, so that the best mixture moves.
+
+    L = 1.5 + 1 / (.5 + h**gamma C) + (.1 + h a) / (tokens / 1B)**.35
+    """
+    shares = np.random.default_rng(seed).dirichlet([1, 1, 1], 15)
+    rows = []
+    for tokens in (1e9, 4e9):
+        table = pd.DataFrame(shares, columns=[f"share_{name}" for name in SOURCES])
+        noise = 0.004 * np.random.default_rng([seed, int(tokens)]).standard_normal(15)
+        rows.append(table.assign(tokens=tokens, loss_all=moving_loss(shares, tokens) + noise))
+    return pd.concat(rows, ignore_index=True)
+
+
+def moving_loss(shares: np.ndarray, tokens: float) -> np.ndarray:
+    late = (0.1 + shares @ [0.1, 1.2, 0.5]) * (tokens / 1e9) ** -0.35
+    return 1.5 + 1 / (0.5 + shares ** [0.5, 0.6, 0.5] @ [1.0, 0.8, 0.6]) + late
+
+
+def test_pilots_of_two_lengths_tell_how_the_best_mixture_moves() -> None:
+    """Regret at 25 times the longest pilot, of the joint law (chosen) and of the additive one."""
+    new = np.random.default_rng(1).dirichlet([1, 1, 1], 20_000)
+    best = moving_loss(new, 1e11).min()
+    regrets: dict[str, list[float]] = {"auto": [], "additive": []}
+    for seed in range(3):
+        for law, found in regrets.items():
+            fit = fit_mixture(two_lengths(seed), scales=["tokens"], law=law, draws=10, rng=seed)
+            choice = fit.choose(at={"tokens": 1e11})
+            shares = np.array([[choice.shares[name] for name in SOURCES]])
+            found.append(float(moving_loss(shares, 1e11)[0] - best))
+            assert ("one_mixture" in [note.code for note in fit.notes]) == (law == "additive")
+            assert fit.law.name == {"auto": "joint"}.get(law, law)
+    assert np.mean(regrets["auto"]) < 0.012
+    assert np.mean(regrets["auto"]) < np.mean(regrets["additive"]) / 3
+
+
 def test_a_fit_is_saved_and_loaded(tmp_path: Path) -> None:
-    fit = fit_mixture(pilots(), draws=10)
+    table = pilots()
+    rounded = {name: table[name].round(3) for name in table if name.startswith("share")}
+    fit = fit_mixture(table.assign(**rounded), draws=10)
     loaded = sk.load(fit.save(tmp_path / "fit.json"))
     mixture = {"web": 0.5, "code": 0.2, "books": 0.3}
     pd.testing.assert_frame_equal(loaded.predict(mixture), fit.predict(mixture))  # type: ignore[attr-defined]

@@ -65,7 +65,8 @@ def read_pilots(
 
     `shares` and `targets` name columns, or are patterns such as "share_*"; without them the
     columns that begin with "share_" and "loss_" are taken, and their names lose the prefix.
-    Shares that miss one by up to 0.01 are rescaled, and that is told. Raises ColumnNotFoundError
+    Shares that miss one by up to 0.01, or by as much as their rounding explains, are rescaled,
+    and that is told. Raises ColumnNotFoundError
     for a column that is not there, InputError for shares that are negative, missing or do not sum
     to one, for a target or a scale that is constant, a target that is missing, and for fewer than
     four rows.
@@ -172,7 +173,7 @@ def _check_shares(
         found, total = found / whole, total / whole
     resolution = _resolution(found)
     off = np.abs(total - 1)
-    if off.max() > TOLERANCE:
+    if off.max() > max(TOLERANCE, len(columns) * resolution / 2) + 1e-9:
         row = int(off.argmax())
         hint = "Is a source missing from the shares? Add its column."
         if total[row] > 1:
