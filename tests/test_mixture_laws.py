@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,22 +206,26 @@ def test_the_effect_of_rounding_is_the_deviation_over_what_was_rounded_away() ->
         assert effect[0, 0] == pytest.approx(drawn, rel=0.1)
 
 
-def test_intervals_are_wider_where_rounding_moves_the_law_and_cover_there() -> None:
+def test_intervals_that_know_of_the_rounding_are_better() -> None:
     """The pilots and new runs have shares of two decimals; the law is steep at small shares."""
-    inside, widths = [], []
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        exact = rng.dirichlet([0.5, 0.5, 0.5], size=160)
+    inside, scores, blind = [], [], []
+    for seed in range(8):
+        exact = np.random.default_rng(seed).dirichlet([0.5, 0.5, 0.5], size=160)
         table = pd.DataFrame(exact.round(2), columns=[f"share_{name}" for name in SOURCES])
         table["loss_web"] = 2 + 1 / (0.2 + exact**0.3 @ [0.8, 0.5, 0.3])
         fit = fit_mixture(table.head(60), draws=5, confidence_level=0.9, rng=seed)
+        exactly = replace(fit.pilots, resolution=0.0)
+        unaware = replace(fit, trained=replace(fit.trained, pilots=exactly))  # type: ignore[type-var]
         new = table.iloc[60:].set_axis([*SOURCES, "loss"], axis=1)
-        found = fit.predict(new[list(SOURCES)]).query("target == 'web'")
-        low, high = found["obs_lower"].to_numpy(), found["obs_upper"].to_numpy()
-        steep = (new[list(SOURCES)].min(axis=1) < 0.03).to_numpy()
-        widths.append((high - low)[steep].mean() / (high - low)[~steep].mean())
-        inside.append(((low <= new["loss"]) & (new["loss"] <= high))[steep].mean())
-    assert np.mean(widths) > 1.5
+        observed = new["loss"].to_numpy()
+        for asked, found in ((fit, scores), (unaware, blind)):
+            rows = asked.predict(new[list(SOURCES)]).query("target == 'web'")
+            low, high = rows["obs_lower"].to_numpy(), rows["obs_upper"].to_numpy()
+            miss = np.maximum(low - observed, 0) + np.maximum(observed - high, 0)
+            found.append((high - low + 2 / 0.1 * miss).mean())  # interval score, Gneiting & Raftery
+            if asked is fit:
+                inside.append((miss == 0).mean())
+    assert np.mean(scores) < 0.95 * np.mean(blind)
     assert 0.84 < np.mean(inside) < 0.96
 
 

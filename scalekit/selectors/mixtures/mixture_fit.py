@@ -13,7 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.selectors.mixtures.catalogue import MixingLaw
-from scalekit.selectors.mixtures.pilots import Pilots, as_table, by_name
+from scalekit.selectors.mixtures.pilots import Pilots, as_table, by_name, sum_tolerance
 from scalekit.selectors.mixtures.reaches import residual_reach, rounding_effect
 from scalekit.selectors.mixtures.training import Scales, Trained, TrainedSum
 
@@ -140,11 +140,12 @@ class MixtureFit(Result):
         ]
         shares = np.array(rows)
         off = np.abs(shares.sum(axis=1) - 1)
-        if off.max(initial=0) > 0.01 or (shares < 0).any():
-            row = int(off.argmax())
+        allowed = sum_tolerance(len(self.sources), self.pilots.resolution)
+        if off.max(initial=0) > allowed or (shares < 0).any():
+            row = int(np.where((shares < 0).any(axis=1), np.inf, off).argmax())
             raise InputError(
-                f"mixture {row + 1}: the shares sum to {shares[row].sum():.4g}; they must be zero "
-                "or more and sum to 1."
+                f"mixture {row + 1}: the shares sum to {shares[row].sum():.4g} (least "
+                f"{shares[row].min():.4g}); they must be zero or more and sum to 1."
             )
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 

@@ -173,7 +173,7 @@ def _check_shares(
         found, total = found / whole, total / whole
     resolution = _resolution(found)
     off = np.abs(total - 1)
-    if off.max() > max(TOLERANCE, len(columns) * resolution / 2) + 1e-9:
+    if off.max() > sum_tolerance(len(columns), resolution):
         row = int(off.argmax())
         hint = "Is a source missing from the shares? Add its column."
         if total[row] > 1:
@@ -186,6 +186,11 @@ def _check_shares(
         message = f"Shares sum to {total.min():.4g} to {total.max():.4g} and are rescaled to 1."
         notes.append(Note("shares_rescaled", "info", message))
     return found / total[:, None], resolution, notes
+
+
+def sum_tolerance(count: int, resolution: float) -> float:
+    """Return how far from one the sum of `count` rounded shares may lie."""
+    return max(TOLERANCE, count * resolution / 2) + 1e-9
 
 
 def _resolution(shares: np.ndarray) -> float:
