@@ -337,10 +337,11 @@ def test_a_pilot_plan_is_saved_loaded_and_drawn(fit: MixtureFit, tmp_path: Path)
 
 
 def test_a_choice_is_saved_and_loaded(fit: MixtureFit, tmp_path: Path) -> None:
-    chosen = fit.choose(available=AVAILABLE, budget=1e11, max_epochs=4)
-    loaded = sk.load(chosen.save(tmp_path / "mixture.json"))
-    assert loaded.to_dict() == chosen.to_dict()
-    assert loaded.summary() == chosen.summary()
+    for counts in (AVAILABLE, AVAILABLE | {"books": 0}):
+        chosen = fit.choose(available=counts, budget=1e11, max_epochs=4)
+        loaded = sk.load(chosen.save(tmp_path / "mixture.json"))
+        assert loaded.to_dict() == chosen.to_dict()
+        assert loaded.summary() == chosen.summary()
 
 
 def test_plots_draw_what_they_say(fit: MixtureFit) -> None:

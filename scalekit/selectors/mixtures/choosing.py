@@ -166,9 +166,11 @@ def _losses(fit: MixtureFit, aim: Aim, shares: np.ndarray) -> pd.DataFrame:
 def _prices(limits: Limits, best: Optimum) -> pd.DataFrame:
     """Return the limits that bind, and what giving way by 0.01 of share would save.
 
-    NaN where the best mixture was found without slopes.
+    NaN where the limits leave a source no room, or the mixture was found without slopes.
     """
-    known = best.prices[0].any()
+    fixed = {name for name, room in zip(limits.sources, limits.upper - limits.lower, strict=True)
+             if room <= NEGLIGIBLE}  # fmt: skip
+    found = best.prices[0].any()
     slack = limits.slack(best.shares[0])
     rows = []
     for (name, kind), bound, left, price in zip(
@@ -177,8 +179,9 @@ def _prices(limits: Limits, best: Optimum) -> pd.DataFrame:
         zero = kind == "minimum" and abs(bound) < NEGLIGIBLE
         trivial = kind == "cap" and bound >= 1
         if left < BINDING and not zero and not trivial:
-            saved = 0.01 * price if known else np.nan
-            rows.append({"limit": name, "kind": kind, "bound": abs(bound), "price": saved})
+            saved = 0.01 * price if found and name not in fixed else np.nan
+            rows.append({"limit": name, "kind": kind, "bound": round(abs(bound), 8),
+                         "price": saved})  # fmt: skip
     table = pd.DataFrame(rows, columns=PRICE_COLUMNS)
     return table.sort_values("price", ascending=False, ignore_index=True)
 

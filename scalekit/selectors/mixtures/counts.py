@@ -65,7 +65,8 @@ def _named_values(
     table: Counts, what: str, columns: Sequence[str]
 ) -> list[tuple[str, float | str, str]]:
     """Return name, value, and where they stand, for each source."""
-    if isinstance(table, Mapping) and all(np.ndim(value) == 0 for value in table.values()):
+    single = (int, float, str, np.number)
+    if isinstance(table, Mapping) and all(isinstance(value, single) for value in table.values()):
         return [(str(name), value, what) for name, value in table.items()]  # type: ignore[misc]
     frame, source = as_table(table, what)
     names = frame[_column(frame, NAME_COLUMNS, source)].astype(str).str.strip()

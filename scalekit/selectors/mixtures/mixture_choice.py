@@ -100,7 +100,7 @@ class MixtureChoice(Result):
         return cls(
             _as_numbers(pd.DataFrame(values["table"])), _as_numbers(pd.DataFrame(values["losses"])),
             values["regret"], gain["estimate"], interval, gain["against"],
-            pd.DataFrame(values["prices"], columns=PRICE_COLUMNS), values["law"], gap,
+            _as_numbers(pd.DataFrame(values["prices"], columns=PRICE_COLUMNS)), values["law"], gap,
             values["budget"], tuple(Note(**note) for note in values["notes"]),
             Provenance.from_dict(values["provenance"]),
         )  # fmt: skip
@@ -113,7 +113,7 @@ class MixtureChoice(Result):
 
 
 PRICE_COLUMNS = ["limit", "kind", "bound", "price"]
-_TEXT = ("source", "target", "binding")
+_TEXT = ("source", "target", "binding", "limit", "kind")
 
 
 def _as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
