@@ -69,10 +69,11 @@ def main() -> None:
             lambda law=law: np.array([choose(make_pilots(seed, arguments.pilots), law, seed)
                                       for seed in range(arguments.seeds)], dtype=float)
         )  # fmt: skip
-        regret = found[:, 0] - best
-        rows.append([law, f"{regret.mean():.4f}", f"{regret.max():.4f}",
-                     f"{found[:, 1].mean():.4f}", "" if law == "4B only" else f"{found[:, 2].sum():.0f} of {len(found)}",
-                     f"{spent.cpu / len(found):.1f}"])  # fmt: skip
+        regret, said = found[:, 0] - best, ""
+        if law != "4B only":
+            said = f"{found[:, 2].sum():.0f} of {len(found)}"
+        rows.append([law, *[f"{v:.4f}" for v in (regret.mean(), regret.max(), found[:, 1].mean())],
+                     said, f"{spent.cpu / len(found):.1f}"])  # fmt: skip
     print(f"{arguments.pilots} mixtures at 1B and 4B tokens, choice for 100B, "
           f"{arguments.seeds} seeds (nats)")  # fmt: skip
     print_table(["law", "regret", "worst", "expected regret", "interval right", "CPU s"], rows)

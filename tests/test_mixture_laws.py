@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import scalekit as sk
 from scalekit.errors import ColumnNotFoundError, InputError, MissingDependencyError
-from scalekit.selectors.mixtures import fit_mixture, mixing_laws
+from scalekit.selectors.mixtures import fit_mixture, mixing_laws, plot_ternary
 from scalekit.selectors.mixtures.catalogue import LAWS, mixing_law, term_sum
 from scalekit.selectors.mixtures.crossval import train_law
 from scalekit.selectors.mixtures.pilots import read_pilots
@@ -276,6 +276,9 @@ def test_pilots_of_two_lengths_tell_how_the_best_mixture_moves() -> None:
             found.append(float(moving_loss(shares, 1e11)[0] - best))
             assert ("one_mixture" in [note.code for note in fit.notes]) == (law == "additive")
             assert fit.law.name == {"auto": "joint"}.get(law, law)
+            assert choice.at == {"tokens": 1e11}
+            assert choice.summary().startswith("At tokens 100B: predicted loss")
+    assert plot_ternary(fit, choice).get_title() == "at tokens 100B"
     assert np.mean(regrets["auto"]) < 0.012
     assert np.mean(regrets["auto"]) < np.mean(regrets["additive"]) / 3
 

@@ -80,6 +80,7 @@ def choose(
         budget=drawn_in_all,
         notes=(*fit.notes, *_remarks(fit, table, counts, gain, interval, label)),
         provenance=replace(fit.provenance, seed=seed_of(rng)),
+        at={name: float(value) for name, value in aim.scales.items()},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.selectors.mixtures.mixture_fit import AVERAGE
+from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,8 @@ class MixtureChoice(Result):
 
     `table` has a row for each source; `losses` the predicted losses of this mixture for each
     target; `regret` is the expected loss above the best mixture that the same limits allow, over
-    the draws; `gain` is the loss of the baseline minus that of the choice.
+    the draws; `gain` is the loss of the baseline minus that of the choice; `at` are the scales
+    that it is for, where the law has any.
     """
 
     table: pd.DataFrame
@@ -38,6 +40,7 @@ class MixtureChoice(Result):
     budget: float | None
     notes: tuple[Note, ...]
     provenance: Provenance
+    at: Mapping[str, float] = field(default_factory=dict)
     kind: ClassVar[str] = "mixture"
 
     @property
@@ -57,9 +60,10 @@ class MixtureChoice(Result):
     def summary(self) -> str:
         """Return the mixture, what it is worth, and the notes as text."""
         mean = self.losses[self.losses["target"] == AVERAGE].iloc[0]
+        at = ", ".join(f"{name} {format_quantity(value)}" for name, value in self.at.items())
         first = (
-            f"Predicted loss {mean['predicted']:.4f} [{mean['ci_lower']:.4f}, "
-            f"{mean['ci_upper']:.4f}] (law '{self.law}'); {self.gain:+.4f} "
+            f"{f'At {at}: predicted' if at else 'Predicted'} loss {mean['predicted']:.4f} "
+            f"[{mean['ci_lower']:.4f}, {mean['ci_upper']:.4f}] (law '{self.law}'); {self.gain:+.4f} "
             f"{self.gain_interval} better than {self.baseline}; expected regret {self.regret:.4f}."
         )
         shown = self.table.dropna(axis=1, how="all")
@@ -88,6 +92,7 @@ class MixtureChoice(Result):
                      "method": self.gain_interval.method},
             "gap": self.gap,
             "budget": self.budget,
+            "at": dict(self.at),
         }  # fmt: skip
 
     @classmethod
@@ -102,7 +107,7 @@ class MixtureChoice(Result):
             values["regret"], gain["estimate"], interval, gain["against"],
             _as_numbers(pd.DataFrame(values["prices"], columns=PRICE_COLUMNS)), values["law"], gap,
             values["budget"], tuple(Note(**note) for note in values["notes"]),
-            Provenance.from_dict(values["provenance"]),
+            Provenance.from_dict(values["provenance"]), values.get("at", {}),
         )  # fmt: skip
 
     def plot(self, ax: Axes | None = None) -> Axes:

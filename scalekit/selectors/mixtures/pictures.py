@@ -103,7 +103,8 @@ def plot_ternary(
     """Draw predicted loss over the triangle of three sources, with the pilots and the choice.
 
     `sources` names the three where the law has more: the rest then keep the share that they have
-    in `choice` (zero without one). Without a target it is the weighted mean.
+    in `choice` (zero without one). Without a target it is the weighted mean. Losses are those at
+    the scales of the choice; without one, at the largest of the pilots.
     Raises InputError for a number of sources that is not three, or an unknown target.
     """
     names = fit.sources if sources is None else tuple(sources)
@@ -119,7 +120,7 @@ def plot_ternary(
     corners = _triangle_grid()
     shares = np.tile(rest, (len(corners), 1))
     shares[:, places] = corners * (1 - rest.sum())
-    scales = fit.settle_scales({})
+    scales = fit.settle_scales({} if choice is None else choice.at)
     if target is None:
         loss = fit.value(shares, scales)[0]
     else:
@@ -128,7 +129,11 @@ def plot_ternary(
     # colours for the lower nine tenths: the loss rises steeply where a source is missing
     levels = np.linspace(loss.min(), np.quantile(loss, 0.9), 15)
     drawn = ax.tricontourf(*_flat(corners), loss, levels=levels, cmap="viridis_r", extend="max")
-    ax.figure.colorbar(drawn, ax=ax, label=f"predicted loss ({target or 'mean'})", shrink=0.8)
+    ax.figure.colorbar(drawn, ax=ax, label=f"predicted loss ({target or 'mean'})", shrink=0.8,
+                       format="%.3g")  # fmt: skip
+    if scales:
+        told = ", ".join(f"{k} {format_quantity(float(v))}" for k, v in scales.items())
+        ax.set_title(f"at {told}", fontsize="medium")
     pilots = fit.pilots.shares[:, places]
     near = pilots.sum(axis=1) > 0.5
     pilots = pilots[near] / pilots[near].sum(axis=1, keepdims=True)
