@@ -63,8 +63,8 @@ class MixtureChoice(Result):
         at = ", ".join(f"{name} {format_quantity(value)}" for name, value in self.at.items())
         first = (
             f"{f'At {at}: predicted' if at else 'Predicted'} loss {mean['predicted']:.4f} "
-            f"[{mean['ci_lower']:.4f}, {mean['ci_upper']:.4f}] (law '{self.law}'); {self.gain:+.4f} "
-            f"{self.gain_interval} better than {self.baseline}; expected regret {self.regret:.4f}."
+            f"[{mean['ci_lower']:.4f}, {mean['ci_upper']:.4f}] (law '{self.law}'); "
+            f"{self.gain:+.4f} {self.gain_interval} better than {self.baseline}; expected regret {self.regret:.4f}."
         )
         shown = self.table.dropna(axis=1, how="all")
         table = shown.to_string(index=False, float_format="{:.4g}".format, na_rep="")
