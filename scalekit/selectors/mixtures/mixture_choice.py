@@ -64,7 +64,8 @@ class MixtureChoice(Result):
         first = (
             f"{f'At {at}: predicted' if at else 'Predicted'} loss {mean['predicted']:.4f} "
             f"[{mean['ci_lower']:.4f}, {mean['ci_upper']:.4f}] (law '{self.law}'); "
-            f"{self.gain:+.4f} {self.gain_interval} better than {self.baseline}; expected regret {self.regret:.4f}."
+            f"{self.gain:+.4f} {self.gain_interval} better than {self.baseline}; "
+            f"expected regret {self.regret:.4f}."
         )
         shown = self.table.dropna(axis=1, how="all")
         table = shown.to_string(index=False, float_format="{:.4g}".format, na_rep="")
