@@ -10,7 +10,7 @@ true regret of the mixture recommended among the 256 real runs of 60M and the 64
 over targets, each with a choice of its own; "mean loss" has one choice for the mean of all targets,
 as a user makes it (nats: not normalised). CPU seconds are those of fitting 13 targets. With
 --intervals instead: coverage and width of 90% intervals for new 1M runs, additive law, K = 54,
-100, 200.
+100, 200 (with the shares as they are written, to three decimals).
 LightGBM is left out, and that is told, where it is not installed. Subsets: RandomState(10 + r).
 """
 
@@ -37,13 +37,13 @@ SIZES = ("1m", "60m", "1B")
 PAPER = "train_the_pile_", "metric/the_pile_", "_val_loss"
 
 
-def read(size: str, part: str = "test") -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(size: str, part: str = "test", rescale: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return shares and losses by source name (the order of columns differs between files)."""
     shares = pd.read_csv(public_table("regmix", f"{part}_mixture_{size}.csv"), index_col=0)
     losses = pd.read_csv(public_table("regmix", f"{part}_pile_loss_{size}.csv"), index_col=0)
     shares.columns = shares.columns.str.removeprefix(PAPER[0])
     losses.columns = losses.columns.str.removeprefix(PAPER[1]).str.removesuffix(PAPER[2])
-    return shares.div(shares.sum(axis=1), axis=0), losses
+    return shares.div(shares.sum(axis=1), axis=0) if rescale else shares, losses
 
 
 def ranks(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -90,10 +90,10 @@ def subset(table: pd.DataFrame, count: int, draw: int) -> pd.DataFrame:
     return table.iloc[np.random.RandomState(10 + draw).choice(512, count, replace=False)]
 
 
-def intervals(table: pd.DataFrame, tests: Tests, draws: int) -> None:
+def intervals(table: pd.DataFrame, tests: Tests, draws: int, counts: list[int]) -> None:
     """Print coverage and width of 90% intervals for new runs."""
     shares, losses = tests["1m"]
-    for count in (54, 100, 200):
+    for count in counts:
         cover, width = [], []
         for draw in range(draws):
             fit = fit_mixture(subset(table, count, draw), confidence_level=0.9, draws=20)
@@ -109,7 +109,8 @@ def intervals(table: pd.DataFrame, tests: Tests, draws: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, nargs="+", default=[54, 512])
+    parser.add_argument("--runs", type=int, nargs="+",
+                        help="numbers of pilots; 54 512, with --intervals 54 100 200")  # fmt: skip
     parser.add_argument("--laws", nargs="+",
                         default=["additive", "lightgbm", "additive+gp", "additive+lightgbm",
                                  "loglinear", "bimix", "rational", "quadratic", "exponentials",
@@ -121,14 +122,14 @@ def main() -> None:
     if importlib.util.find_spec("lightgbm") is None:
         laws = [law for law in laws if "lightgbm" not in law]
         print("LightGBM is not installed: left out (pip install lightgbm).")
-    shares, losses = read("1m", "train")
+    shares, losses = read("1m", "train", rescale=False)  # as a user has them: three decimals
     table = pd.concat([shares.add_prefix("share_"), losses.add_prefix("loss_")], axis=1)
     tests = {size: read(size) for size in SIZES}
     if arguments.intervals:
-        intervals(table, tests, arguments.draws)
+        intervals(table, tests, arguments.draws, arguments.runs or [54, 100, 200])
         return
     print(("{:>4} {:18}" + "{:>11}" * 13).format(*HEADER))
-    for count in arguments.runs:
+    for count in arguments.runs or [54, 512]:
         for law in laws:
             each, spent = [], []
             for draw in range(1 if count == 512 else arguments.draws):

@@ -8,10 +8,11 @@ is seen twice. For each seed, pilots (by default half as wide, for a quarter of 
 trained on drawn mixtures; each method turns them into one mixture, the large model is trained on
 it, and its held-out loss is the mean over domains (nats a byte). With --pilot-steps 1000
 --pilot-width 128 the pilots are as large as what they are for: then the methods differ in nothing
-but what they make of the pilots. DoReMi needs no pilots but a reference and a
-proxy: Xie et al. 2023, algorithm 1, written from the paper, with its step size 1 and smoothing
-1e-3. It aims at the worst excess loss, not at this mean; both are printed. Differences to equal
-shares are paired by seed, with 95% t intervals.
+but what they make of the pilots. "Two lengths" has as many pilots again, a third as long, and
+lets the joint law move the best mixture with the length. DoReMi needs no pilots but a reference
+and a proxy: Xie et al. 2023, algorithm 1, written from the paper, with its step size 1 and
+smoothing 1e-3. It aims at the worst excess loss, not at this mean; both are printed. Differences
+to equal shares are paired by seed, with 95% t intervals.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 SIZES = {"code": 600_000, "headers": 250_000, "prose": 250_000, "tables": 250_000}
 NAMES = tuple(SIZES)
 HELD = 20_000
+SHORTER = 3  # how much shorter the second set of pilots is, for the joint law
 STEP_SIZE, SMOOTHING = 1.0, 1e-3  # of DoReMi
 
 
@@ -138,25 +140,35 @@ def bimix(shares: np.ndarray, losses: np.ndarray) -> np.ndarray:
     return minimise_convex(mean, make_limits(NAMES), 1).shares[0]
 
 
-def mixtures(world: World, steps: int, width: int, pilots: int) -> dict[str, np.ndarray]:
-    """Return each method's mixture, found with small runs only."""
+def mixtures(
+    world: World, steps: int, width: int, pilots: int, large: int
+) -> dict[str, np.ndarray]:
+    """Return each method's mixture for a model of `large` steps, found with small runs only."""
     rng = np.random.default_rng([world.seed, 12])
     equal = np.full(len(NAMES), 1 / len(NAMES))
     natural = np.array(list(SIZES.values())) / sum(SIZES.values())
     shares = rng.dirichlet(np.ones(len(NAMES)), pilots)
-    losses = np.array([
-        world.held_out(world.train(mixture, steps, width, 1 + run)[0])
-        for run, mixture in enumerate(shares)
-    ])  # fmt: skip
-    table = pd.DataFrame(shares, columns=[f"share_{name}" for name in NAMES])
-    table[[f"loss_{name}" for name in NAMES]] = losses
+    tables = []
+    for length in (max(steps // SHORTER, 2), steps):
+        losses = np.array([
+            world.held_out(world.train(mixture, length, width, 1 + run)[0])
+            for run, mixture in enumerate(shares)
+        ])  # fmt: skip
+        tables.append(pd.DataFrame(shares, columns=[f"share_{name}" for name in NAMES]))
+        tables[-1][[f"loss_{name}" for name in NAMES]] = losses
+        tables[-1]["steps"] = float(length)
+    table = tables[-1].drop(columns="steps")
     additive = fit_mixture(table, draws=60)
+    lengths = pd.concat(tables, ignore_index=True)
+    joint = fit_mixture(lengths, law="joint", scales=["steps"], draws=60)
     linear = fit_mixture(table, law="loglinear", draws=2, folds=2, repeats=1)
     linear = replace(linear, trained=olmix(linear.pilots, 20))
     pull = {"prior": dict(zip(NAMES, natural, strict=True)), "kl": KL}
     best = {
         "scalekit": additive.choose(),
         "scalekit, KL": additive.choose(**pull),
+        "two lengths": joint.choose(at={"steps": float(large)}),
+        "two lengths, KL": joint.choose(at={"steps": float(large)}, **pull),
         "Olmix, no KL": linear.choose(),
         "Olmix": linear.choose(**pull),
     }
@@ -192,7 +204,8 @@ def main() -> None:
 
         def one(world: World = world) -> None:
             small = arguments.pilot_steps, arguments.pilot_width
-            for name, shares in mixtures(world, *small, arguments.pilots).items():
+            found = mixtures(world, *small, arguments.pilots, arguments.steps)
+            for name, shares in found.items():
                 model, _ = world.train(shares, arguments.steps, arguments.width, 999)
                 chosen.setdefault(name, []).append(shares)
                 losses.setdefault(name, []).append(world.held_out(model))

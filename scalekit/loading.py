@@ -29,6 +29,7 @@ KINDS = {
     "roll_out": ("scalekit.fitters.heldout", "RollOut"),
     "mixture": ("scalekit.selectors.mixtures.mixture_choice", "MixtureChoice"),
     "mixture_fit": ("scalekit.selectors.mixtures.mixture_fit", "MixtureFit"),
+    "pilot_plan": ("scalekit.selectors.mixtures.pilot_plan", "PilotPlan"),
     "schedule": ("scalekit.selectors.mixtures.schedule", "Schedule"),
     "runs": ("scalekit.tables", "RunTable"),
     "comparison": ("scalekit.fitters.comparison", "Comparison"),

@@ -81,20 +81,48 @@ def test_a_source_without_data_goes_from_the_choice_to_the_schedule() -> None:
     code, _, err = run("mix", "pilots.csv", *limits, "-o", "mixture.json")
     assert (code, json.loads(Path("mixture.json").read_text())["shares"]["books"]) == (0, 0)
     assert "There is nothing of 'books'" in err
-    header, *rows = run("mix", "pilots.csv", *limits, "--next", "2")[1].splitlines()
-    assert {float(row.split(",")[header.split(",").index("books")]) for row in rows} == {0.0}
-    code, _, err = run("cooldown", "some.csv", "--mixture", "mixture.json")
+    plan = json.loads(run("mix", "pilots.csv", *limits, "--next", "2", "--json")[1])
+    assert [pilot["books"] for pilot in plan["pilots"]] == [0.0, 0.0]
+    code, out, err = run("cooldown", "some.csv", "--mixture", "mixture.json", "--json")
+    assert (code, list(json.loads(out)["counts"])) == (0, ["web", "code"])
+    assert "There is nothing of 'books', and the mixture draws nothing of it" in json.dumps(out)
+    code, _, err = run("cooldown", "some.csv")
     assert (code, "Leave out a source without data" in err) == (1, True)
-    pd.DataFrame(counts).iloc[1:].to_csv("some.csv", index=False)
-    assert run("cooldown", "some.csv", "--mixture", "mixture.json")[0] == 0
 
 
 @pytest.mark.usefixtures("folder")
-def test_next_pilots_are_printed_as_csv() -> None:
-    code, out, _ = run("mix", "pilots.csv", "--next", "2")
+def test_next_pilots_are_a_table_with_what_they_are_worth() -> None:
+    code, out, err = run("mix", "pilots.csv", "--next", "2", "-o", "next.csv", "-o", "next.png")
     assert code == 0
-    assert out.splitlines()[0] == "web,code,books,expected_gain,deviation"
-    assert len(out.splitlines()) == 3
+    assert "2 pilot(s) to run next" in out
+    assert "knowing the law exactly would" in out
+    assert "[no_limits]" in err
+    written = pd.read_csv("next.csv")
+    assert list(written) == ["web", "code", "books", "expected_gain", "deviation"]
+    assert len(written) == 2
+
+
+@pytest.mark.usefixtures("folder")
+def test_caps_and_priors_may_stand_in_a_file() -> None:
+    Path("caps.csv").write_text("source,cap\nweb,0.3\ncode,\nbooks,0.4\n")
+    Path("prior.csv").write_text("source,share\nweb,0.2\ncode,0.4\nbooks,0.4\n")
+    code, out, _ = run("mix", "pilots.csv", "--cap", "caps.csv", "--prior", "prior.csv", "--json")
+    found = json.loads(out)
+    assert (code, found["gain"]["against"]) == (0, "the prior")
+    assert found["shares"]["web"] <= 0.3 + 1e-9
+    assert found["shares"]["books"] <= 0.4 + 1e-9
+    Path("caps.csv").write_text("source,cap\nwbe,0.3\n")
+    code, _, err = run("mix", "pilots.csv", "--cap", "caps.csv")
+    assert (code, "no source or group 'wbe'. Did you mean 'web'" in err) == (1, True)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_law_without_skill_warns_also_where_pilots_are_asked_for() -> None:
+    table = pilots(20)
+    table["loss_web"] = table["loss_web"].sample(frac=1, random_state=0).to_numpy()
+    table[["share_web", "share_code", "share_books", "loss_web"]].to_csv("bad.csv", index=False)
+    code, _, err = run("mix", "bad.csv", "--next", "1")
+    assert (code, "no better than its mean" in err) == (3, True)
 
 
 @pytest.mark.usefixtures("folder")
@@ -112,7 +140,8 @@ def test_a_law_without_skill_exits_with_three() -> None:
         (["mix", "nowhere.csv"], "There is no file"),
         (["mix", "pilots.csv", "--cap", "web=much"], "--cap: 'much' (of 'web') is no number"),
         (["mix", "pilots.csv", "--cap", "wbe=0.1"], "Did you mean 'web'"),
-        (["mix", "pilots.csv", "--next", "1", "--json"], "without --json"),
+        (["mix", "pilots.csv", "--cap", "nocaps.csv"], "There is no file nocaps.csv"),
+        (["mix", "pilots.csv", "--cap", "counts.csv"], "no column 'cap' (or share, weight)"),
         (["mix", "pilots.csv", "--budget", "many"], "Cannot read 'many'"),
         (["cooldown", "counts.csv", "--unimax", "1"], "--unimax needs --budget"),
         (["cooldown", "counts.csv", "--unimax", "1", "--temperature", "2"], "not both"),

@@ -21,9 +21,9 @@ from scalekit.selectors.mixtures import (
     plot_ternary,
 )
 from scalekit.selectors.mixtures.limits import make_limits
-from scalekit.selectors.mixtures.optimum import minimise_convex, sample_mixtures, search
+from scalekit.selectors.mixtures.optimum import descend, minimise_convex, sample_mixtures, search
 from scalekit.selectors.mixtures.terms import Point
-from tests.test_mixture_laws import SOURCES, pilots
+from tests.test_mixture_laws import SOURCES, additive_loss, pilots
 
 AVAILABLE = {"web": 1e12, "code": 5e10, "books": 2e9}
 
@@ -103,6 +103,26 @@ def test_the_search_finds_the_optimum_of_a_convex_function_too() -> None:
     np.testing.assert_allclose(found.shares, sure.shares, atol=2e-3)
 
 
+def test_descent_finds_the_nearby_minimum_of_a_function_that_is_not_convex() -> None:
+    """x0**4 - x0**2 / 2 + the rest squared: minima at .5; flat curvature at the start."""
+
+    def double(shares: np.ndarray) -> Point:
+        first = shares[:, 0] - 0.4
+        value = 40 * first**4 - 0.5 * first**2 + (shares[:, 1] - 0.2) ** 2
+        gradient = np.zeros_like(shares)
+        gradient[:, 0], gradient[:, 1] = 160 * first**3 - first, 2 * (shares[:, 1] - 0.2)
+        hessian = np.zeros((len(shares), 3, 3))
+        hessian[:, 0, 0], hessian[:, 1, 1] = 480 * first**2 - 1, 2.0
+        return Point(value, gradient, hessian)
+
+    starts = np.array([[0.35, 0.3, 0.35], [0.45, 0.3, 0.25]])
+    found = descend(double, make_limits(SOURCES), starts)
+    away = np.sqrt(1 / 160)
+    np.testing.assert_allclose(found.shares[:, 0], [0.4 - away, 0.4 + away], atol=1e-4)
+    np.testing.assert_allclose(found.shares[:, 1], 0.2, atol=1e-4)
+    assert np.isinf(found.gap)
+
+
 def test_the_pull_of_the_prior_grows_until_it_is_the_prior(fit: MixtureFit) -> None:
     prior = {"web": 0.2, "code": 0.2, "books": 0.6}
     far = [abs(fit.choose(prior=prior, kl=kl).shares["books"] - 0.6) for kl in (0.0, 0.1, 1000.0)]
@@ -121,6 +141,16 @@ def test_epochs_cap_a_source_and_the_choice_tells_them(fit: MixtureFit) -> None:
     assert books["natural"] == pytest.approx(2e9 / 1.052e12)
     assert chosen.baseline == "data in proportion"
     assert (chosen.table["unlimited"] - fit.choose().table["share"]).abs().max() < 1e-4
+
+
+def test_counts_and_budget_are_written_as_people_write_them(
+    fit: MixtureFit, tmp_path: Path
+) -> None:
+    path = tmp_path / "counts.csv"
+    path.write_text("Source,Tokens\n books ,2B\nweb,1T\ncode,50B\n")
+    read = fit.choose(available=path, budget="100B", max_epochs=4)
+    same = fit.choose(available=AVAILABLE, budget=1e11, max_epochs=4)
+    assert read.shares == same.shares
 
 
 def test_a_source_without_data_is_told_as_degenerate(fit: MixtureFit) -> None:
@@ -198,19 +228,19 @@ def test_limits_that_fix_the_mixture_are_met(fit: MixtureFit) -> None:
          r"clash by .*g \(cap\)"),
         ({"groups": {"web": ["code"]}}, r"group 'web' has the name of a source"),
         ({"groups": {"g": ["wbe"]}}, r"the group 'g': there is no source 'wbe'"),
-        ({"max_epochs": 4}, r"give available .* and budget"),
-        ({"available": {"web": 1e9}, "budget": 1e9, "max_epochs": 1}, r"available lacks the sou"),
+        ({"max_epochs": 4}, r"give available \(--counts.* and budget"),
+        ({"available": {"web": 1e9}, "budget": 1e9, "max_epochs": 1}, r"lacks the source 'code'"),
         ({"available": AVAILABLE | {"wbe": 1}, "budget": 1}, r"no source 'wbe'"),
         ({"available": AVAILABLE | {"web": -1}}, r"count of 'web' is -1"),
         ({"available": dict.fromkeys(SOURCES, 0)}, r"every count is 0\. Give the tokens"),
-        ({"available": AVAILABLE | {"wbe": 0}}, r"available: there is no source 'wbe'"),
+        ({"available": AVAILABLE | {"wbe": 0}}, r"\(--counts\): there is no source 'wbe'"),
         ({"available": AVAILABLE, "budget": 1e13, "max_epochs": 4},
          r"4 epochs of everything are 4.21T: lower the budget"),
         ({"available": AVAILABLE, "budget": -1, "max_epochs": 4}, r"must be positive"),
         ({"prior": {"web": 1.0}}, r"prior lacks the source 'code'"),
         ({"prior": {"web": 0.5, "code": 0.2, "books": 0.1}}, r"they sum to 0.8"),
         ({"kl": -1}, r"kl is -1"),
-        ({"repeat_value": 15}, r"repeat_value needs available and budget"),
+        ({"repeat_value": 15}, r"repeat_value needs available .* and budget"),
         ({"at": {"params": 1e9}}, r"no scale 'params'"),
     ],
 )  # fmt: skip
@@ -256,20 +286,62 @@ def test_expected_regret_is_zero_or_more_and_falls_with_noise() -> None:
 def test_the_next_pilot_goes_where_it_tells_most() -> None:
     table = pilots(30)
     table = table[table["share_code"] < 0.3].reset_index(drop=True)
-    asked = fit_mixture(table, targets="loss_web", draws=60).next_pilot(2)
+    plan = fit_mixture(table, targets="loss_web", draws=60).next_pilot(2)
+    asked = plan.table
     assert list(asked.columns) == [*SOURCES, "expected_gain", "deviation"]
     np.testing.assert_allclose(asked[list(SOURCES)].sum(axis=1), 1)
+    assert (asked[list(SOURCES)].to_numpy() * 1000 % 1).round(6).max() in (0, 1)  # three decimals
     assert (asked["expected_gain"] >= 0).all()
-    assert asked["expected_gain"][0] >= asked["expected_gain"][1]
+    assert 0 < asked["expected_gain"].sum() <= plan.regret
+    assert plan.mixtures[0] == pytest.approx(asked.iloc[0][list(SOURCES)].to_dict())
+    assert "no_limits" in [note.code for note in plan.notes]
     with pytest.raises(InputError, match=r"count is 0"):
         fit_mixture(table, draws=3).next_pilot(0)
 
 
+def test_the_pilot_asked_for_lowers_the_regret_more_than_a_repeated_one() -> None:
+    """Few pilots, run again with what is asked for or with the first pilot repeated."""
+    asked, repeated = [], []
+    for seed in range(4):
+        table = pilots(8, 0.01, seed)
+        fit = fit_mixture(table, targets="loss_web", draws=60, rng=seed)
+        mixtures = np.array([list(mixture.values()) for mixture in fit.next_pilot(4).mixtures])
+        first = table.to_numpy()[[0] * 4, :3]
+        for rows, regrets in (
+            (np.array(mixtures), asked),
+            (first, repeated),
+        ):
+            new = pd.DataFrame(rows, columns=table.columns[:3])
+            new["loss_web"] = additive_loss(rows, 0.01, seed + 50)
+            more = pd.concat([table, new], ignore_index=True)
+            best = fit_mixture(more, targets="loss_web", draws=5).choose()
+            regrets.append(additive_loss(np.array([list(best.shares.values())]))[0])
+    assert np.mean(asked) < np.mean(repeated)
+
+
+def test_pilots_serve_the_choice_that_is_asked_for(fit: MixtureFit) -> None:
+    limits = {"available": AVAILABLE, "budget": "100B", "max_epochs": 4}
+    plan = fit.next_pilot(2, **limits)
+    assert (plan.table["books"] <= 0.081).all()
+    assert "no_limits" not in [note.code for note in plan.notes]
+    near = fit.next_pilot(1, prior={"web": 0.2, "code": 0.2, "books": 0.6}, kl=1000.0)
+    assert near.regret < 1e-3 * plan.regret + 1e-6
+
+
+def test_a_pilot_plan_is_saved_loaded_and_drawn(fit: MixtureFit, tmp_path: Path) -> None:
+    plan = fit.next_pilot(3)
+    loaded = sk.load(plan.save(tmp_path / "next.json"))
+    assert loaded.to_dict() == plan.to_dict()
+    assert loaded.summary() == plan.summary()
+    assert len(plan.plot().patches) == 3 * len(SOURCES)
+
+
 def test_a_choice_is_saved_and_loaded(fit: MixtureFit, tmp_path: Path) -> None:
-    chosen = fit.choose(available=AVAILABLE, budget=1e11, max_epochs=4)
-    loaded = sk.load(chosen.save(tmp_path / "mixture.json"))
-    assert loaded.to_dict() == chosen.to_dict()
-    assert loaded.summary() == chosen.summary()
+    for counts in (AVAILABLE, AVAILABLE | {"books": 0}):
+        chosen = fit.choose(available=counts, budget=1e11, max_epochs=4)
+        loaded = sk.load(chosen.save(tmp_path / "mixture.json"))
+        assert loaded.to_dict() == chosen.to_dict()
+        assert loaded.summary() == chosen.summary()
 
 
 def test_plots_draw_what_they_say(fit: MixtureFit) -> None:

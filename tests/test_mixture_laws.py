@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 import scalekit as sk
 from scalekit.errors import ColumnNotFoundError, InputError, MissingDependencyError
-from scalekit.selectors.mixtures import fit_mixture, mixing_laws
+from scalekit.selectors.mixtures import fit_mixture, mixing_laws, plot_ternary
 from scalekit.selectors.mixtures.catalogue import LAWS, mixing_law, term_sum
 from scalekit.selectors.mixtures.crossval import train_law
 from scalekit.selectors.mixtures.pilots import read_pilots
+from scalekit.selectors.mixtures.reaches import rounding_effect
 
 SOURCES = ("web", "code", "books")
 FORMULA_LAWS = [name for name, law in LAWS.items() if law.build is not None]
@@ -171,6 +173,62 @@ def test_intervals_for_new_runs_cover_new_runs() -> None:
     assert 0.84 < np.mean(inside) < 0.98
 
 
+def test_sums_that_rounding_explains_are_rescaled() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(9), size=40).round(2)
+    assert np.abs(shares.sum(axis=1) - 1).max() > 0.015
+    table = pd.DataFrame(shares, columns=[f"share_{k}" for k in range(9)])
+    read = read_pilots(table.assign(loss=shares[:, 0] + 2), targets="loss")
+    np.testing.assert_allclose(read.shares.sum(axis=1), 1)
+    assert "shares_rescaled" in [note.code for note in read.notes]
+
+
+def test_what_shares_were_rounded_to_is_seen() -> None:
+    table = pilots()
+    columns = [name for name in table if name.startswith("share")]
+    for decimals, resolution in ((2, 0.01), (3, 0.001), (9, 0.0)):
+        rounded = table.assign(**{name: table[name].round(decimals) for name in columns})
+        assert read_pilots(rounded).resolution == pytest.approx(resolution)
+        percent = rounded.assign(**{name: 100 * rounded[name] for name in columns})
+        assert read_pilots(percent).resolution == pytest.approx(resolution)
+
+
+def test_the_effect_of_rounding_is_the_deviation_over_what_was_rounded_away() -> None:
+    """Of a power of one share, against 100,000 shares that would be written the same."""
+    rng = np.random.default_rng(0)
+
+    def loss(shares: np.ndarray) -> np.ndarray:
+        return np.sqrt(shares[:, :1]).T
+
+    for share in (0.0, 0.01, 0.3):
+        low, high = max(share - 0.005, 0.0), share + 0.005
+        drawn = np.sqrt(rng.uniform(low, high, 100_000)).std()
+        effect = rounding_effect(loss, np.array([[share, 1 - share]]), 0.01)
+        assert effect[0, 0] == pytest.approx(drawn, rel=0.1)
+
+
+def test_intervals_that_know_of_the_rounding_are_better() -> None:
+    """The pilots and new runs have shares of two decimals; the law is steep at small shares."""
+    inside, scores, blind = [], [], []
+    for seed in range(8):
+        exact = np.random.default_rng(seed).dirichlet([0.5, 0.5, 0.5], size=160)
+        table = pd.DataFrame(exact.round(2), columns=[f"share_{name}" for name in SOURCES])
+        table["loss_web"] = 2 + 1 / (0.2 + exact**0.3 @ [0.8, 0.5, 0.3])
+        fit = fit_mixture(table.head(60), draws=5, confidence_level=0.9, rng=seed)
+        exactly = replace(fit.pilots, resolution=0.0)
+        unaware = replace(fit, trained=replace(fit.trained, pilots=exactly))  # type: ignore[type-var]
+        new = table.iloc[60:].set_axis([*SOURCES, "loss"], axis=1)
+        observed = new["loss"].to_numpy()
+        for asked, found in ((fit, scores), (unaware, blind)):
+            rows = asked.predict(new[list(SOURCES)]).query("target == 'web'")
+            low, high = rows["obs_lower"].to_numpy(), rows["obs_upper"].to_numpy()
+            miss = np.maximum(low - observed, 0) + np.maximum(observed - high, 0)
+            found.append((high - low + 2 / 0.1 * miss).mean())  # interval score, Gneiting & Raftery
+            if asked is fit:
+                inside.append((miss == 0).mean())
+    assert np.mean(scores) < 0.95 * np.mean(blind)
+    assert 0.84 < np.mean(inside) < 0.96
+
+
 def test_the_same_seed_gives_the_same_fit_and_another_one_not() -> None:
     first, again, other = (fit_mixture(pilots(), draws=10, rng=seed) for seed in (1, 1, 2))
     assert first.to_dict() == again.to_dict()
@@ -186,8 +244,49 @@ def test_auto_takes_the_simplest_law_within_one_standard_error() -> None:
     assert table.loc["additive", "error"] < table.loc["bimix", "error"]
 
 
+def two_lengths(seed: int) -> pd.DataFrame:
+    """Runs of 1B and 4B tokens: web is learned at once, code late, so that the best mixture moves.
+
+    L = 1.5 + 1 / (.5 + h**gamma C) + (.1 + h a) / (tokens / 1B)**.35
+    """
+    shares = np.random.default_rng(seed).dirichlet([1, 1, 1], 15)
+    rows = []
+    for tokens in (1e9, 4e9):
+        table = pd.DataFrame(shares, columns=[f"share_{name}" for name in SOURCES])
+        noise = 0.004 * np.random.default_rng([seed, int(tokens)]).standard_normal(15)
+        rows.append(table.assign(tokens=tokens, loss_all=moving_loss(shares, tokens) + noise))
+    return pd.concat(rows, ignore_index=True)
+
+
+def moving_loss(shares: np.ndarray, tokens: float) -> np.ndarray:
+    late = (0.1 + shares @ [0.1, 1.2, 0.5]) * (tokens / 1e9) ** -0.35
+    return 1.5 + 1 / (0.5 + shares ** [0.5, 0.6, 0.5] @ [1.0, 0.8, 0.6]) + late
+
+
+def test_pilots_of_two_lengths_tell_how_the_best_mixture_moves() -> None:
+    """Regret at 25 times the longest pilot, of the joint law (chosen) and of the additive one."""
+    new = np.random.default_rng(1).dirichlet([1, 1, 1], 20_000)
+    best = moving_loss(new, 1e11).min()
+    regrets: dict[str, list[float]] = {"auto": [], "additive": []}
+    for seed in range(3):
+        for law, found in regrets.items():
+            fit = fit_mixture(two_lengths(seed), scales=["tokens"], law=law, draws=10, rng=seed)
+            choice = fit.choose(at={"tokens": 1e11})
+            shares = np.array([[choice.shares[name] for name in SOURCES]])
+            found.append(float(moving_loss(shares, 1e11)[0] - best))
+            assert ("one_mixture" in [note.code for note in fit.notes]) == (law == "additive")
+            assert fit.law.name == {"auto": "joint"}.get(law, law)
+            assert choice.at == {"tokens": 1e11}
+            assert choice.summary().startswith("At tokens 100B: predicted loss")
+    assert plot_ternary(fit, choice).get_title() == "at tokens 100B"
+    assert np.mean(regrets["auto"]) < 0.012
+    assert np.mean(regrets["auto"]) < np.mean(regrets["additive"]) / 3
+
+
 def test_a_fit_is_saved_and_loaded(tmp_path: Path) -> None:
-    fit = fit_mixture(pilots(), draws=10)
+    table = pilots()
+    rounded = {name: table[name].round(3) for name in table if name.startswith("share")}
+    fit = fit_mixture(table.assign(**rounded), draws=10)
     loaded = sk.load(fit.save(tmp_path / "fit.json"))
     mixture = {"web": 0.5, "code": 0.2, "books": 0.3}
     pd.testing.assert_frame_equal(loaded.predict(mixture), fit.predict(mixture))  # type: ignore[attr-defined]
@@ -238,7 +337,11 @@ def test_sources_are_named_by_what_follows_the_prefix() -> None:
             r"data row 3: the shares sum to \d+, not to 100",
         ),
         (lambda t: t.assign(share_web=-t["share_web"]), r"share 'share_web' is -"),
-        (lambda t: t.assign(share_web=np.nan), r"write 0 for a source"),
+        (lambda t: t.assign(share_web=np.nan), r"'share_web' is missing\. .*write 0 for a source"),
+        (
+            lambda t: t.assign(share_web=["half", *t["share_web"][1:]]),
+            r"data row 1: the share 'share_web' is 'half', which is no number",
+        ),
         (lambda t: t.assign(loss_web=3.0), r"'loss_web' is 3 in every row; a constant"),
         (lambda t: t.assign(loss_web=np.nan), r"'loss_web' has 0 value"),
         (lambda t: t.assign(loss_web=t["loss_web"] - 9), r"Mixing laws are for positive losses"),
@@ -257,6 +360,7 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
     [
         ({"targets": "loss_wbe"}, r"no column 'loss_wbe' \(targets\)\. Did you mean 'loss_web'"),
         ({"shares": ["share_wbe", "share_code"]}, r"no column 'share_wbe' \(shares\)"),
+        ({"scales": ["length"]}, r"scale 'length' is 2B in every row, so that nobody can tell"),
         ({"scales": ["params"]}, r"no column 'params' \(scale\)"),
         ({"law": "aditive"}, r"no mixing law 'aditive'\. Did you mean 'additive'"),
         ({"law": "joint"}, r"'joint' needs runs of several scales"),
@@ -272,7 +376,27 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        fit_mixture(pilots(), draws=2, **options)  # type: ignore[arg-type]
+        fit_mixture(pilots().assign(length="2B"), draws=2, **options)  # type: ignore[arg-type]
+
+
+def test_columns_without_prefix_are_found_for_the_message() -> None:
+    bare = pilots().rename(columns=lambda name: name.removeprefix("share_"))
+    bare.insert(0, "run", range(len(bare)))
+    message = r"columns web, code, books sum to 1: are they the shares\? --shares web,code,books"
+    with pytest.raises(ColumnNotFoundError, match=message):
+        fit_mixture(bare, draws=2)
+    bare[list(SOURCES)] *= 50
+    with pytest.raises(ColumnNotFoundError) as error:
+        fit_mixture(bare, draws=2)
+    assert "are they the shares" not in str(error.value)
+
+
+def test_a_scale_that_varies_and_is_not_named_is_told() -> None:
+    table = pilots(30).assign(n_tokens=[1e9, 4e9] * 15, params=1e8)
+    told = [note for note in read_pilots(table).notes if note.code == "scale_unread"]
+    assert [note.message[:43] for note in told] == ["The pilots differ in 'n_tokens' (1B to 4B),"]
+    assert not read_pilots(table, scales=["n_tokens"]).notes
+    assert not read_pilots(table.assign(steps=table["n_tokens"] / 1e6), scales=["n_tokens"]).notes
 
 
 def test_a_missing_file_is_told() -> None:
@@ -284,7 +408,9 @@ def test_missing_targets_are_left_out_and_told() -> None:
     table = pilots(30)
     table.loc[:3, "loss_code"] = np.nan
     fit = fit_mixture(table, draws=10)
-    assert any("'loss_code' is missing in 4 of 30" in note.message for note in fit.notes)
+    assert any(
+        "'loss_code' is missing or infinite in 4 of 30" in note.message for note in fit.notes
+    )
     assert fit.accuracy()["r2"].min() > 0.9
 
 
@@ -370,6 +496,10 @@ def test_shares_in_percent_are_read_as_such() -> None:
     read = read_pilots(percent)
     np.testing.assert_allclose(read.shares, read_pilots(table).shares)
     assert "shares_in_percent" in [note.code for note in read.notes]
+    written = table.assign(
+        **{c: (100 * table[c]).map("{:.12f} %".format) for c in table if c.startswith("share")}
+    )
+    np.testing.assert_allclose(read_pilots(written).shares, read.shares)
 
 
 def test_a_pilot_that_diverged_is_named() -> None:

@@ -182,8 +182,8 @@ def test_heating_up_is_told() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: temperature({"en": 1, "sw": 0}, 5), r"'sw' has 0; every source needs a positive"),
-        (lambda: temperature({"en": 1, "sw": -3}, 5), r"'sw' has -3"),
+        (lambda: temperature({"en": 1, "sw": 0}, 5), r"count of 'sw' is 0; give a positive number"),
+        (lambda: temperature({"en": 1, "sw": -3}, 5), r"count of 'sw' is -3"),
         (lambda: temperature({}, 5), r"counts is empty|no column 'source'"),
         (lambda: temperature({"en": "lots"}, 5), r"Cannot read 'lots' as a quantity"),
         (lambda: temperature(MC4, 0), r"temperature is 0; it must be positive"),

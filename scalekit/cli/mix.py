@@ -54,12 +54,16 @@ def mix(
         typer.Option("--repeat-value", help="What repeated data is worth (published: 15.39)."),
     ] = None,
     cap: Annotated[
-        str | None, typer.Option(help="Largest shares of sources or groups: web=0.5,code=0.2.")
+        str | None,
+        typer.Option(help="Largest shares of sources or groups: web=0.5,..., or a CSV of them."),
     ] = None,
-    minimum: Annotated[str | None, typer.Option(help="Smallest shares: math=0.05.")] = None,
+    minimum: Annotated[
+        str | None, typer.Option(help="Smallest shares: math=0.05,..., or a CSV.")
+    ] = None,
     group: Annotated[str | None, typer.Option(help="Groups: code=github+stack,...")] = None,
     prior: Annotated[
-        str | None, typer.Option(help="Mixture to compare with and, with --kl, to stay near.")
+        str | None,
+        typer.Option(help="Mixture to compare with and, with --kl, to stay near; or a CSV."),
     ] = None,
     kl: Annotated[float, typer.Option(help="Pull towards the prior (Olmix: 0.05).")] = 0.0,
     fit_only: Annotated[
@@ -78,7 +82,6 @@ def mix(
     Sources are matched by name everywhere. -o mixture.json is read by `scalekit cooldown`.
     """
     from scalekit.selectors.mixtures import fit_mixture
-    from scalekit.selectors.mixtures.schedules import read_counts
 
     names = law.split(",") if "," in law else law
     fitted = fit_mixture(
@@ -87,7 +90,7 @@ def mix(
         targets=_listed(targets),
         scales=_listed(scales) or (),
         law=names,
-        target_weights=_fractions(weights, "--weights"),
+        target_weights=_fractions(weights, "weights"),
         confidence_level=level,
         rng=seed,
     )
@@ -95,29 +98,21 @@ def mix(
         deliver(fitted, as_json, output)
         return
     limits = {
-        "caps": _fractions(cap, "--cap"),
-        "minimum": _fractions(minimum, "--minimum"),
+        "caps": _fractions(cap, "cap"),
+        "minimum": _fractions(minimum, "minimum"),
         "groups": {name: members.split("+") for name, members in
                    parse_pairs(group, "--group").items()},
-        "available": None if counts is None else read_counts(counts, zeros=True),
-        "budget": None if budget is None else parse_scales(f"budget={budget}")["budget"],
+        "available": counts,
+        "budget": budget,
         "max_epochs": max_epochs,
+        "repeat_value": repeat_value,
+        "prior": _fractions(prior, "prior"),
+        "kl": kl,
+        "at": parse_scales(at) or None,
+        "rng": seed,
     }  # fmt: skip
-    if next_pilots:
-        if output or as_json:
-            raise InputError("--next prints a table; give it without --json and -o.")
-        table = fitted.next_pilot(next_pilots, rng=seed, **limits)
-        typer.echo(table.to_csv(index=False, float_format="%.4g").rstrip())
-        return
-    chosen = fitted.choose(
-        **limits,
-        repeat_value=repeat_value,
-        prior=_fractions(prior, "--prior"),
-        kl=kl,
-        at=parse_scales(at) or None,
-        rng=seed,
-    )
-    deliver(chosen, as_json, output)
+    result = fitted.next_pilot(next_pilots, **limits) if next_pilots else fitted.choose(**limits)
+    deliver(result, as_json, output)
 
 
 def _listed(text: str | None) -> list[str] | None:
@@ -125,10 +120,15 @@ def _listed(text: str | None) -> list[str] | None:
 
 
 def _fractions(text: str | None, option: str) -> dict[str, float] | None:
+    """Return the numbers that "name=value,..." or a CSV with `source` and the option says."""
+    if text and "=" not in text and Path(text).suffix:
+        from scalekit.selectors.mixtures.counts import read_fractions
+
+        return read_fractions(text, option)
     found = {}
-    for name, value in parse_pairs(text, option).items():
+    for name, value in parse_pairs(text, f"--{option}").items():
         try:
             found[name] = float(value)
         except ValueError:
-            raise InputError(f"{option}: '{value}' (of '{name}') is no number.") from None
+            raise InputError(f"--{option}: '{value}' (of '{name}') is no number.") from None
     return found or None

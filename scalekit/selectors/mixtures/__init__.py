@@ -9,6 +9,7 @@ _PUBLIC = {
     "MixtureChoice": "mixture_choice",
     "MixtureFit": "mixture_fit",
     "MixtureSampler": "sampling",
+    "PilotPlan": "pilot_plan",
     "Schedule": "schedule",
     "choose": "choosing",
     "cooldown": "schedules",

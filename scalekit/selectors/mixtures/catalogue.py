@@ -42,6 +42,11 @@ class MixingLaw:
     takes_scales: bool = False
     extra: str = ""
 
+    @property
+    def same_at_all_scales(self) -> bool:
+        """Whether the law adds what a scale is worth, so that it does not move the best mixture."""
+        return self.name in ("additive", "loglinear", "rational", "exponentials")
+
 
 def _scale_terms(scales: Sequence[str]) -> list[Term]:
     return [ScalePower(scale) for scale in scales]

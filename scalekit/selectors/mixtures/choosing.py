@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.selectors.mixtures.limits import NEGLIGIBLE, Limits, check_available, make_limits
+from scalekit.selectors.mixtures.counts import Counts, read_counts
+from scalekit.selectors.mixtures.limits import AVAILABLE, NEGLIGIBLE, Limits, make_limits
 from scalekit.selectors.mixtures.mixture_choice import PRICE_COLUMNS, MixtureChoice
 from scalekit.selectors.mixtures.mixture_fit import MixtureFit
-from scalekit.selectors.mixtures.objective import Aim, check_repeats
+from scalekit.selectors.mixtures.objective import Aim, make_aim
 from scalekit.selectors.mixtures.optimum import Optimum
 from scalekit.selectors.mixtures.pilots import by_name
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, parse_quantity
 
 BINDING = 1e-4  # shares this close to a limit touch it
 MANY_EPOCHS = 4.0  # up to four epochs repeated data is nearly as good as new (2305.16264)
@@ -32,8 +32,8 @@ def choose(
     caps: Mapping[str, float] | None = None,
     minimum: Mapping[str, float] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
-    available: Mapping[str, float] | None = None,
-    budget: float | None = None,
+    available: Counts | None = None,
+    budget: float | str | None = None,
     max_epochs: float | None = None,
     repeat_value: float | None = None,
     prior: Mapping[str, float] | None = None,
@@ -57,23 +57,15 @@ def choose(
     meets.
     """
     generator = as_generator(rng)
-    if available is not None:
-        check_available(available)
-    counts = None if available is None else by_name(available, fit.sources, "available")
-    limits = make_limits(fit.sources, caps, minimum, groups, available, budget, max_epochs)
-    reference, label = _baseline(fit, prior, counts)
-    if kl < 0:
-        raise InputError(f"kl is {kl:g}; it must be zero or more.")
-    aim = Aim(fit, fit.settle_scales(at or {}), reference if kl > 0 else None, kl)
-    if repeat_value is not None:
-        check_repeats(fit, repeat_value)
-        if counts is None or budget is None:
-            raise InputError("repeat_value needs available and budget, to count repetitions.")
-        aim = replace(aim, unique=counts / budget, repeat_value=repeat_value)
+    tokens = None if available is None else read_counts(available, AVAILABLE, zeros=True)
+    drawn_in_all = None if budget is None else parse_quantity(budget)
+    counts = None if tokens is None else by_name(tokens, fit.sources, AVAILABLE)
+    limits = make_limits(fit.sources, caps, minimum, groups, tokens, drawn_in_all, max_epochs)
+    aim, reference, label = make_aim(fit, at, kl, repeat_value, prior, counts, drawn_in_all)
     best = aim.best(limits, generator)
     drawn = aim.best(limits, generator, draws=True)
     free = aim.without_pull().best(make_limits(fit.sources), generator)
-    table = _describe(fit, limits, best, drawn, free, aim, counts, budget)
+    table = _describe(fit, limits, best, drawn, free, aim, counts, drawn_in_all)
     regret, gain, interval = _value(fit, aim, best, drawn, reference)
     return MixtureChoice(
         table=table,
@@ -82,30 +74,14 @@ def choose(
         gain=gain,
         gain_interval=interval,
         baseline=label,
-        prices=_prices(limits, best, fit.law.convex),
+        prices=_prices(limits, best),
         law=fit.law.name,
         gap=best.gap,
-        budget=budget,
+        budget=drawn_in_all,
         notes=(*fit.notes, *_remarks(fit, table, counts, gain, interval, label)),
         provenance=replace(fit.provenance, seed=seed_of(rng)),
+        at={name: float(value) for name, value in aim.scales.items()},
     )
-
-
-def _baseline(
-    fit: MixtureFit, prior: Mapping[str, float] | None, counts: np.ndarray | None
-) -> tuple[np.ndarray, str]:
-    """Return the mixture that the choice is compared with, and what to call it."""
-    if prior is not None:
-        shares = by_name(prior, fit.sources, "prior")
-        if (shares < 0).any() or abs(shares.sum() - 1) > 0.01:
-            raise InputError(
-                f"prior: shares must be zero or more and sum to 1; they sum to {shares.sum():g}."
-            )
-        return shares / shares.sum(), "the prior"
-    if counts is not None and counts.sum() > 0:
-        return counts / counts.sum(), "data in proportion"
-    mean = fit.pilots.shares.mean(axis=0)
-    return mean / mean.sum(), "the mean pilot"
 
 
 def _describe(
@@ -188,8 +164,14 @@ def _losses(fit: MixtureFit, aim: Aim, shares: np.ndarray) -> pd.DataFrame:
     return fit.predict(mixture, **scales).drop(columns="mixture")
 
 
-def _prices(limits: Limits, best: Optimum, convex: bool) -> pd.DataFrame:
-    """Return the limits that bind, and what giving way by 0.01 of share would save."""
+def _prices(limits: Limits, best: Optimum) -> pd.DataFrame:
+    """Return the limits that bind, and what giving way by 0.01 of share would save.
+
+    NaN where the limits leave a source no room, or the mixture was found without slopes.
+    """
+    fixed = {name for name, room in zip(limits.sources, limits.upper - limits.lower, strict=True)
+             if room <= NEGLIGIBLE}  # fmt: skip
+    found = best.prices[0].any()
     slack = limits.slack(best.shares[0])
     rows = []
     for (name, kind), bound, left, price in zip(
@@ -198,8 +180,9 @@ def _prices(limits: Limits, best: Optimum, convex: bool) -> pd.DataFrame:
         zero = kind == "minimum" and abs(bound) < NEGLIGIBLE
         trivial = kind == "cap" and bound >= 1
         if left < BINDING and not zero and not trivial:
-            saved = 0.01 * price if convex else np.nan
-            rows.append({"limit": name, "kind": kind, "bound": abs(bound), "price": saved})
+            saved = 0.01 * price if found and name not in fixed else np.nan
+            rows.append({"limit": name, "kind": kind, "bound": round(abs(bound), 8),
+                         "price": saved})  # fmt: skip
     table = pd.DataFrame(rows, columns=PRICE_COLUMNS)
     return table.sort_values("price", ascending=False, ignore_index=True)
 
@@ -216,7 +199,8 @@ def _remarks(
     if counts is None:
         notes.append(Note("no_counts", "warning",
                           "Without the number of tokens of each source the choice may lean on "
-                          "data that does not exist. Give available and budget."))  # fmt: skip
+                          "data that does not exist. Give available (--counts) and "
+                          "budget."))  # fmt: skip
     else:
         gone = [name for name, count in zip(fit.sources, counts, strict=True) if count == 0]
         if gone:
@@ -231,7 +215,7 @@ def _remarks(
     if interval.lower <= 0:
         notes.append(Note("gain_uncertain", "warning",
                           f"The gain over {label} ({gain:+.4f} {interval}) may be zero. Run more "
-                          "pilots: next_pilot() says which."))  # fmt: skip
+                          "pilots: next_pilot() (--next) says which."))  # fmt: skip
     return notes
 
 

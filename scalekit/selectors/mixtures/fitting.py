@@ -18,6 +18,7 @@ from scalekit.selectors.mixtures.training import TrainedSum
 
 DRAWS, REGRESSION_DRAWS = 200, 40
 AUTO = ("loglinear", "bimix", "additive")
+AUTO_SCALES = (*AUTO, "joint")  # where pilots have several scales
 NORMAL_MAD = 0.6745  # median absolute deviation of a standard normal
 FAR, FAR_SHARE = 8.0, 0.05  # robust deviations, share of the loss: beyond both a pilot is told
 
@@ -41,8 +42,9 @@ def fit_mixture(
     `pilots` is a CSV file or a table with a row for each run; `shares` and `targets` are columns
     or patterns (default: those that begin with "share_" and "loss_"); `scales` are columns such
     as params and tokens, where the pilots have several. `law` is a name of `mixing_laws()`, a
-    list of names, or "auto" (loglinear, bimix, additive): several are compared by repeated
-    cross-validation, and the simplest within one standard error of the best is taken.
+    list of names, or "auto" (loglinear, bimix, additive; with scales also joint): several are
+    compared by repeated cross-validation, and the simplest within one standard error of the best
+    is taken.
     `target_weights` makes one loss of several targets (default: all the same).
 
     Raises ColumnNotFoundError for a column or name that is not there, InputError for a table that
@@ -62,7 +64,9 @@ def fit_mixture(
     if folds < 2 or repeats < 1:
         raise InputError(f"folds ({folds}) must be 2 or more and repeats ({repeats}) 1 or more.")
     read = read_pilots(pilots, shares, targets, scales)
-    names = AUTO if law == "auto" else [law] if isinstance(law, str) else list(law)
+    names = [law] if isinstance(law, str) else list(law)
+    if law == "auto":
+        names = list(AUTO_SCALES if read.scales else AUTO)
     generator = as_generator(rng)
     chosen, trained, residuals, table = compare_laws(names, read, folds, repeats, generator)
     weights = _target_weights(target_weights, read.targets)
@@ -99,23 +103,35 @@ def _remarks(fitted: MixtureFit, draws: int) -> list[Note]:
         Note("intervals", "info", f"Intervals of the law: {draws} refits to {made}; of a new run: "
              "held-out residuals.")
     ]  # fmt: skip
-    table = fitted.accuracy()
+    if fitted.pilots.scales and fitted.law.same_at_all_scales:
+        notes.append(
+            Note(
+                "one_mixture",
+                "info" if len(fitted.laws) > 1 else "warning",
+                f"By the law '{fitted.law.name}' one mixture is best at all scales; 'joint' lets "
+                "it move. Compare them, law=['additive', 'joint'] (--law additive,joint).",
+            )
+        )
+    table, far = fitted.accuracy(), _far_pilots(fitted)
     for name, r2 in zip(table["target"], table["r2"], strict=True):
         if not r2 > 0:
+            advice = "run more pilots, or try law='auto' (--law auto)"
+            if name in far:
+                advice = "look first at the pilot that is named as far from the others"
             notes.append(
                 Note(
                     "no_skill",
                     "error",
                     f"Held out, the law predicts '{name}' no better than its mean (R2 {r2:.2f}). "
-                    "Do not choose a mixture by it: run more pilots, or try law='auto'.",
+                    f"Do not choose a mixture by it: {advice}.",
                 )
             )
-    return notes + _far_pilots(fitted)
+    return [*notes, *far.values()]
 
 
-def _far_pilots(fitted: MixtureFit) -> list[Note]:
-    """Return a note on pilots that lie far from what all others say of them."""
-    notes = []
+def _far_pilots(fitted: MixtureFit) -> dict[str, Note]:
+    """Return a note on pilots that lie far from what all others say of them, for each target."""
+    notes = {}
     held_out = fitted.residuals.mean(axis=0)  # observed less predicted, (targets, pilots)
     for name, errors, losses in zip(
         fitted.pilots.targets, held_out, fitted.pilots.losses, strict=True
@@ -126,13 +142,11 @@ def _far_pilots(fitted: MixtureFit) -> list[Note]:
         if far.any():
             row = int(np.argmax(np.where(far, np.abs(errors), 0.0)))
             more = f" ({int(far.sum())} such pilots)" if far.sum() > 1 else ""
-            notes.append(
-                Note(
-                    "far_pilot",
-                    "warning",
-                    f"Data row {row + 1}: the target '{name}' is {losses[row]:.4g}, where the "
-                    f"other pilots say {losses[row] - errors[row]:.4g}{more}. Did that run "
-                    "diverge? It moves the mixture; leave it out if so.",
-                )
+            notes[name] = Note(
+                "far_pilot",
+                "warning",
+                f"Data row {row + 1}: the target '{name}' is {losses[row]:.4g}, where the "
+                f"other pilots say {losses[row] - errors[row]:.4g}{more}. Did that run "
+                "diverge? It moves the mixture; leave it out if so.",
             )
     return notes

@@ -12,6 +12,7 @@ from scalekit.selectors.mixtures.pilots import by_name
 from scalekit.units import format_quantity
 
 NEGLIGIBLE = 1e-6  # a share
+AVAILABLE = "available (--counts)"  # what messages call it
 SLACK = 1e-9  # limits that leave no interior are widened by this much
 
 
@@ -83,7 +84,7 @@ def make_limits(
         if epoch_cap < upper[k]:
             upper[k], why[k] = epoch_cap, "epochs"
     if available is not None:
-        for k, count in enumerate(by_name(available, sources, "available")):
+        for k, count in enumerate(by_name(available, sources, AVAILABLE)):
             if count == 0:
                 upper[k], why[k] = 0.0, "no data"
     _check_bounds(sources, lower, upper, why, available, budget, max_epochs)
@@ -126,7 +127,7 @@ def _fractions(
         if not 0 <= float(share) <= 1:
             raise InputError(
                 f"{what}: the share of '{name}' is {share:g}; it must lie between 0 and 1. "
-                "For a number of tokens, give available, budget and max_epochs."
+                "For a number of tokens, give available (--counts), budget and max_epochs."
             )
     return [(name, float(share)) for name, share in (given or {}).items()]
 
@@ -142,20 +143,11 @@ def _epoch_caps(
     if available is None or budget is None:
         raise InputError(
             "max_epochs needs to know how much there is and how much is drawn: give available "
-            "(tokens of every source) and budget (tokens to train on)."
+            "(--counts: tokens of every source) and budget (tokens to train on)."
         )
     if not (budget > 0 and max_epochs > 0):
         raise InputError(f"budget ({budget:g}) and max_epochs ({max_epochs:g}) must be positive.")
-    return np.minimum(by_name(available, sources, "available") * max_epochs / budget, 1.0)
-
-
-def check_available(available: Mapping[str, float], what: str = "available") -> None:
-    """Raise InputError unless every count is a finite number of zero or more."""
-    for name, count in available.items():
-        if not (np.isfinite(count) and count >= 0):
-            raise InputError(f"{what}: the count of '{name}' is {count:g}; give zero or more.")
-    if not sum(available.values()) > 0:
-        raise InputError(f"{what}: every count is 0. Give the tokens that each source has.")
+    return np.minimum(by_name(available, sources, AVAILABLE) * max_epochs / budget, 1.0)
 
 
 def _check_bounds(

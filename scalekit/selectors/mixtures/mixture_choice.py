@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.selectors.mixtures.mixture_fit import AVERAGE
+from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,8 @@ class MixtureChoice(Result):
 
     `table` has a row for each source; `losses` the predicted losses of this mixture for each
     target; `regret` is the expected loss above the best mixture that the same limits allow, over
-    the draws; `gain` is the loss of the baseline minus that of the choice.
+    the draws; `gain` is the loss of the baseline minus that of the choice; `at` are the scales
+    that it is for, where the law has any.
     """
 
     table: pd.DataFrame
@@ -38,6 +40,7 @@ class MixtureChoice(Result):
     budget: float | None
     notes: tuple[Note, ...]
     provenance: Provenance
+    at: Mapping[str, float] = field(default_factory=dict)
     kind: ClassVar[str] = "mixture"
 
     @property
@@ -57,14 +60,16 @@ class MixtureChoice(Result):
     def summary(self) -> str:
         """Return the mixture, what it is worth, and the notes as text."""
         mean = self.losses[self.losses["target"] == AVERAGE].iloc[0]
+        at = ", ".join(f"{name} {format_quantity(value)}" for name, value in self.at.items())
         first = (
-            f"Predicted loss {mean['predicted']:.4f} [{mean['ci_lower']:.4f}, "
-            f"{mean['ci_upper']:.4f}] (law '{self.law}'); {self.gain:+.4f} "
-            f"{self.gain_interval} better than {self.baseline}; expected regret {self.regret:.4f}."
+            f"{f'At {at}: predicted' if at else 'Predicted'} loss {mean['predicted']:.4f} "
+            f"[{mean['ci_lower']:.4f}, {mean['ci_upper']:.4f}] (law '{self.law}'); "
+            f"{self.gain:+.4f} {self.gain_interval} better than {self.baseline}; "
+            f"expected regret {self.regret:.4f}."
         )
         shown = self.table.dropna(axis=1, how="all")
-        table = shown.to_string(index=False, float_format="{:.4g}".format)
-        binding = self.prices.to_string(index=False, float_format="{:.4g}".format)
+        table = shown.to_string(index=False, float_format="{:.4g}".format, na_rep="")
+        binding = self.prices.to_string(index=False, float_format="{:.3g}".format, na_rep="?")
         prices = f"\n\nBinding limits:\n{binding}" if len(self.prices) else ""
         return with_notes(f"{first}\n\n{table}{prices}", self.notes)
 
@@ -88,6 +93,7 @@ class MixtureChoice(Result):
                      "method": self.gain_interval.method},
             "gap": self.gap,
             "budget": self.budget,
+            "at": dict(self.at),
         }  # fmt: skip
 
     @classmethod
@@ -100,9 +106,9 @@ class MixtureChoice(Result):
         return cls(
             _as_numbers(pd.DataFrame(values["table"])), _as_numbers(pd.DataFrame(values["losses"])),
             values["regret"], gain["estimate"], interval, gain["against"],
-            pd.DataFrame(values["prices"], columns=PRICE_COLUMNS), values["law"], gap,
+            _as_numbers(pd.DataFrame(values["prices"], columns=PRICE_COLUMNS)), values["law"], gap,
             values["budget"], tuple(Note(**note) for note in values["notes"]),
-            Provenance.from_dict(values["provenance"]),
+            Provenance.from_dict(values["provenance"]), values.get("at", {}),
         )  # fmt: skip
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -113,7 +119,7 @@ class MixtureChoice(Result):
 
 
 PRICE_COLUMNS = ["limit", "kind", "bound", "price"]
-_TEXT = ("source", "target", "binding")
+_TEXT = ("source", "target", "binding", "limit", "kind")
 
 
 def _as_numbers(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,16 +12,16 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
-from scalekit.selectors.mixtures.catalogue import MixingLaw, mixing_law, term_sum
-from scalekit.selectors.mixtures.pilots import Pilots, as_table, by_name
-from scalekit.selectors.mixtures.reaches import residual_reach
-from scalekit.selectors.mixtures.regressions import TrainedRegression
+from scalekit.selectors.mixtures.catalogue import MixingLaw
+from scalekit.selectors.mixtures.pilots import Pilots, as_table, by_name, sum_tolerance
+from scalekit.selectors.mixtures.reaches import residual_reach, rounding_effect
 from scalekit.selectors.mixtures.training import Scales, Trained, TrainedSum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from scalekit.selectors.mixtures.mixture_choice import MixtureChoice
+    from scalekit.selectors.mixtures.pilot_plan import PilotPlan
 
 AVERAGE = "(weighted mean)"
 FAR = 2.0  # times the widest interval of the curve at a pilot: the law extrapolates
@@ -66,7 +66,8 @@ class MixtureFit(Result):
 
         `mixtures` has a column (or a value) for every source, by name. `ci_*` bounds the law's
         curve (draws), `obs_*` the loss of one new run (quantile of held-out residuals, scaled by
-        the predicted loss: right for mixtures like the pilots). Where the curve is more than twice
+        the predicted loss and by what rounded shares make of it: right for mixtures like the
+        pilots). Where the curve is more than twice
         as uncertain as at any pilot, `extrapolation` is True: go by `ci_*` there. The last rows
         are the weighted mean of the targets.
         Raises ColumnNotFoundError for an unknown or missing source, InputError for shares that do
@@ -76,9 +77,9 @@ class MixtureFit(Result):
         settled = self.settle_scales(scales)
         centre = self._with_mean(self.trained.predict(shares, settled))[0]
         low, high = self._percentiles(self._with_mean(self.draws.predict(shares, settled)))
-        reach = self._reach(centre)
         at_pilots = self.draws.predict(self.pilots.shares, self.pilots.scales)
         inner_low, inner_high = self._percentiles(self._with_mean(at_pilots))
+        reach = self._reach(centre, shares, settled)
         known = (inner_high - inner_low).max(axis=1)
         frames = []
         for k, name in enumerate((*self.targets, AVERAGE)):
@@ -98,7 +99,7 @@ class MixtureFit(Result):
 
         return choose(self, **limits)
 
-    def next_pilot(self, count: int = 1, **limits: Any) -> pd.DataFrame:
+    def next_pilot(self, count: int = 1, **limits: Any) -> PilotPlan:
         """Return the mixtures worth running next; see `selectors.mixtures.next_pilots`."""
         from scalekit.selectors.mixtures.next_runs import next_pilots
 
@@ -139,11 +140,12 @@ class MixtureFit(Result):
         ]
         shares = np.array(rows)
         off = np.abs(shares.sum(axis=1) - 1)
-        if off.max(initial=0) > 0.01 or (shares < 0).any():
-            row = int(off.argmax())
+        allowed = sum_tolerance(len(self.sources), self.pilots.resolution)
+        if off.max(initial=0) > allowed or (shares < 0).any():
+            row = int(np.where((shares < 0).any(axis=1), np.inf, off).argmax())
             raise InputError(
-                f"mixture {row + 1}: the shares sum to {shares[row].sum():.4g}; they must be zero "
-                "or more and sum to 1."
+                f"mixture {row + 1}: the shares sum to {shares[row].sum():.4g} (least "
+                f"{shares[row].min():.4g}); they must be zero or more and sum to 1."
             )
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
@@ -157,15 +159,31 @@ class MixtureFit(Result):
         low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
         return low, high
 
-    def _reach(self, centre: np.ndarray) -> np.ndarray:
+    def _reach(self, centre: np.ndarray, shares: np.ndarray, scales: Scales) -> np.ndarray:
         """Return how far new runs may lie from predictions `centre` (targets and mean, rows)."""
         residuals = self._with_mean(self.residuals)
         held_out = self._with_mean(self.pilots.losses - self.residuals)
+        hints, new = [held_out], [centre]
+        if self.pilots.resolution > 0:
+            moved = self._log_rounding(self.pilots.shares, self.pilots.scales)
+            hints.append(np.broadcast_to(moved, held_out.shape))
+            new.append(self._log_rounding(shares, scales))
+        told, asked = np.stack(hints), np.stack(new)
         reach = [
-            residual_reach(held_out[:, k], residuals[:, k], row, self.confidence_level)
-            for k, row in enumerate(centre)
+            residual_reach(told[:, :, k], residuals[:, k], asked[:, k], self.confidence_level)
+            for k in range(len(centre))
         ]
         return np.array(reach)
+
+    def _log_rounding(self, shares: np.ndarray, scales: Scales) -> np.ndarray:
+        """Return the logarithm of how much rounding moves the law (targets and mean, rows)."""
+
+        def centre(trial: np.ndarray) -> np.ndarray:
+            rows = {name: np.resize(value, len(trial)) for name, value in scales.items()}
+            return self._with_mean(self.trained.predict(trial, rows))[0]
+
+        moved = rounding_effect(centre, shares, self.pilots.resolution)
+        return np.log(np.maximum(moved, 1e-12))
 
     def accuracy(self) -> pd.DataFrame:
         """Return, for each target, held-out root mean square error, rank correlation and R2."""
@@ -230,6 +248,7 @@ class MixtureFit(Result):
             "sources": list(self.sources),
             "targets": list(self.targets),
             "scales": list(self.pilots.scales),
+            "resolution": self.pilots.resolution,
             "weights": dict(zip(self.targets, self.weights, strict=True)),
             "confidence_level": self.confidence_level,
             "accuracy": self.accuracy().to_dict("records"),
@@ -238,25 +257,9 @@ class MixtureFit(Result):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return pilots, parameters, draws and residuals for `save`."""
-        pilots = {
-            "shares": self.pilots.shares,
-            "losses": self.pilots.losses,
-            "residuals": self.residuals,
-            "weights": self.weights,
-            **{f"scale_{name}": values for name, values in self.pilots.scales.items()},
-        }
-        if isinstance(self.draws, TrainedRegression):
-            # a law without a formula is fitted again to the same pilots with the same weights
-            return pilots | {"draw_weights": self.draws.weights}
-        if not isinstance(self.trained, TrainedSum) or not isinstance(self.draws, TrainedSum):
-            return pilots
-        return pilots | {
-            "theta": self.trained.theta,
-            "draws": self.draws.theta,
-            "level": self.trained.level,
-            "noise": self.trained.noise,
-            "reference": np.array(list(self.trained.reference.values())),
-        }
+        from scalekit.selectors.mixtures.fit_store import fit_arrays
+
+        return fit_arrays(self)
 
     @classmethod
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> MixtureFit:
@@ -264,24 +267,9 @@ class MixtureFit(Result):
 
         A law without a formula is fitted again, to the same pilots with the same weights.
         """
-        law = mixing_law(values["law"])
-        notes = tuple(Note(**note) for note in values["notes"])
-        provenance = Provenance.from_dict(values["provenance"])
-        scales = {name: arrays[f"scale_{name}"] for name in values["scales"]}
-        pilots = Pilots(tuple(values["sources"]), tuple(values["targets"]), arrays["shares"],
-                        arrays["losses"], scales, notes, provenance)  # fmt: skip
-        rest = (arrays["residuals"], pd.DataFrame(values["laws"]), arrays["weights"],
-                values["confidence_level"], notes, provenance)  # fmt: skip
-        if "theta" not in arrays:
-            from scalekit.selectors.mixtures.crossval import train_law
+        from scalekit.selectors.mixtures.fit_store import restore_fit
 
-            again = train_law(law, pilots)
-            return cls(law, again, again.refit(arrays["draw_weights"]), *rest)
-        reference = dict(zip(scales, arrays["reference"].tolist(), strict=True))
-        model = term_sum(law, pilots.sources, tuple(scales))
-        trained = TrainedSum(model, pilots, arrays["theta"], arrays["level"], reference,
-                             arrays["noise"])  # fmt: skip
-        return cls(law, trained, replace(trained, theta=arrays["draws"]), *rest)
+        return restore_fit(values, arrays)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw predicted (held out) against observed losses, a colour for each target."""

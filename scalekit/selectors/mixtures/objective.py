@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,16 +13,17 @@ from scalekit.selectors.mixtures.mixture_fit import MixtureFit
 from scalekit.selectors.mixtures.optimum import (
     Function,
     Optimum,
+    descend,
     minimise_convex,
     sample_mixtures,
     search,
 )
+from scalekit.selectors.mixtures.pilots import by_name
 from scalekit.selectors.mixtures.repeats import effective_share, with_repeats
 from scalekit.selectors.mixtures.terms import Point
 from scalekit.selectors.mixtures.training import Scales, TrainedSum
 
 CANDIDATES = 20_000
-PORTION = 2_000_000  # predictions (members x rows) worked on at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Aim:
         """Return the aim without the pull towards the prior."""
         return replace(self, prior=None, kl=0.0)
 
+    def plain(self) -> Aim:
+        """Return the aim without pull and without regard to repeated data, as a pilot is run."""
+        return replace(self.without_pull(), unique=None, repeat_value=np.inf)
+
     def losses(self, shares: np.ndarray, draws: bool = False) -> np.ndarray:
         """Return the mean loss (members, rows) at shares (rows, sources), without the pull."""
         worth = shares
@@ -61,11 +67,24 @@ class Aim:
         if isinstance(trained, TrainedSum) and self.fit.law.convex:
             return minimise_convex(self._function(trained), limits, len(trained.theta))
         candidates = sample_mixtures(limits, CANDIDATES // (10 if draws else 1), rng)
+        if isinstance(trained, TrainedSum):
+            return self._improve(trained, limits, candidates, draws)
         if not draws:
             return search(lambda shares: self.values(shares)[0], limits, candidates)
         places = self.values(candidates, draws=True).argmin(axis=1)
         prices = np.zeros((len(places), len(limits.bound)))
         return Optimum(candidates[places], prices, np.inf)
+
+    def _improve(
+        self, trained: TrainedSum, limits: Limits, candidates: np.ndarray, draws: bool
+    ) -> Optimum:
+        """Return the best candidate of each member, or what the law's slopes lead to from there."""
+        starts = candidates[self.values(candidates, draws).argmin(axis=1)]
+        function = self._function(trained)
+        found = descend(function, limits, starts)
+        worse = function(starts).value < function(found.shares).value
+        shares = np.where(worse[:, None], starts, found.shares)
+        return Optimum(shares, np.where(worse[:, None], 0.0, found.prices), np.inf)
 
     def _function(self, trained: TrainedSum) -> Function:
         def plain(shares: np.ndarray) -> Point:
@@ -96,8 +115,51 @@ def divergence(shares: np.ndarray, prior: np.ndarray) -> np.ndarray:
     return np.asarray((shares * ratio).sum(axis=-1))
 
 
-def check_repeats(fit: MixtureFit, repeat_value: float) -> None:
-    """Raise InputError where the law does not know amounts, or the value is not positive."""
+def make_aim(
+    fit: MixtureFit,
+    at: Mapping[str, float] | None,
+    kl: float,
+    repeat_value: float | None,
+    prior: Mapping[str, float] | None,
+    counts: np.ndarray | None,
+    budget: float | None,
+) -> tuple[Aim, np.ndarray, str]:
+    """Return the aim, the mixture that its best one is compared with, and what to call that.
+
+    Raises InputError for a pull that is negative, a prior that is no mixture, and for a value of
+    repeated data where the law does not know amounts.
+    """
+    reference, label = _baseline(fit, prior, counts)
+    if kl < 0:
+        raise InputError(f"kl is {kl:g}; it must be zero or more.")
+    aim = Aim(fit, fit.settle_scales(at or {}), reference if kl > 0 else None, kl)
+    if repeat_value is None:
+        return aim, reference, label
+    _check_repeats(fit, repeat_value)
+    if counts is None or budget is None:
+        raise InputError(
+            "repeat_value needs available (--counts) and budget, to count repetitions."
+        )
+    return replace(aim, unique=counts / budget, repeat_value=repeat_value), reference, label
+
+
+def _baseline(
+    fit: MixtureFit, prior: Mapping[str, float] | None, counts: np.ndarray | None
+) -> tuple[np.ndarray, str]:
+    if prior is not None:
+        shares = by_name(prior, fit.sources, "prior")
+        if (shares < 0).any() or abs(shares.sum() - 1) > 0.01:
+            raise InputError(
+                f"prior: shares must be zero or more and sum to 1; they sum to {shares.sum():g}."
+            )
+        return shares / shares.sum(), "the prior"
+    if counts is not None:
+        return counts / counts.sum(), "data in proportion"
+    mean = fit.pilots.shares.mean(axis=0)
+    return mean / mean.sum(), "the mean pilot"
+
+
+def _check_repeats(fit: MixtureFit, repeat_value: float) -> None:
     if not fit.law.amounts:
         raise InputError(
             f"repeat_value needs a law of amounts (additive, bimix, rational); '{fit.law.name}' "

@@ -1,13 +1,14 @@
 """The best mixture under linear limits: an interior-point method for a batch, and a search.
 
-Convex laws go to the interior-point method, which is certain up to its gap; other laws are
-searched over sampled mixtures and then improved by exchanging shares between pairs of sources.
+Convex laws go to the interior-point method, which is certain up to its gap. Others are searched
+over sampled mixtures; the best one is then improved, by the same method where the law has
+derivatives, else by exchanging shares between pairs of sources.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ LAST_BARRIER = 1e-9  # times the number of limits: how far from the minimum the 
 SHRINK = 0.1
 NEWTON_STEPS = 12
 WALK = 60
+INWARD = 0.1  # how far a start is moved from the edge
 Function = Callable[[np.ndarray], Point]
 
 
@@ -41,8 +43,29 @@ def minimise_convex(function: Function, limits: Limits, batch: int) -> Optimum:
     A primal barrier method with Newton steps on the simplex (Boyd & Vandenberghe 2004, chapter
     11). It keeps strictly inside the limits, where powers of a share below one have a slope.
     """
+    return _barrier_method(function, limits, np.tile(limits.inside, (batch, 1)))
+
+
+def descend(function: Function, limits: Limits, starts: np.ndarray) -> Optimum:
+    """Return a minimum of `function` near `starts` (batch, sources), one a member.
+
+    The same method where the function need not be convex: negative curvature counts as none. What
+    it finds is the best nearby; nothing is certain of the whole.
+    """
+
+    def bowl(shares: np.ndarray) -> Point:
+        here = function(shares)
+        values, vectors = np.linalg.eigh(here.hessian)
+        turned = vectors * np.maximum(values, 0.0)[:, None, :]
+        return here._replace(hessian=turned @ vectors.transpose(0, 2, 1))
+
+    inner = starts + INWARD * (limits.inside - starts)
+    return replace(_barrier_method(bowl, limits, inner), gap=np.inf)
+
+
+def _barrier_method(function: Function, limits: Limits, shares: np.ndarray) -> Optimum:
     fixed = limits.upper - limits.lower <= 1e-9
-    shares = np.tile(limits.inside, (batch, 1))
+    batch = len(shares)
     rows = ~np.all((limits.matrix == 0) | fixed, axis=1)
     matrix, bound = limits.matrix[rows], limits.bound[rows]
     first = function(shares).gradient

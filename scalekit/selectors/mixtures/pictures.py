@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from scalekit.selectors.mixtures.mixture_choice import MixtureChoice
     from scalekit.selectors.mixtures.mixture_fit import MixtureFit
+    from scalekit.selectors.mixtures.pilot_plan import PilotPlan
     from scalekit.selectors.mixtures.schedule import Schedule
 
 GRID = 60  # steps along a side of the triangle
@@ -26,6 +27,15 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def _colours(count: int) -> list[tuple[float, ...]]:
+    """Return a colour for each source; no two of up to twenty are the same."""
+    import matplotlib as mpl
+
+    if count > 20:
+        return [mpl.colormaps["turbo"](k / (count - 1)) for k in range(count)]
+    return [mpl.colormaps["tab10" if count <= 10 else "tab20"](k) for k in range(count)]
 
 
 def plot_predicted(fit: MixtureFit, ax: Axes | None = None) -> Axes:
@@ -66,6 +76,22 @@ def plot_choice(choice: MixtureChoice, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def plot_pilots(plan: PilotPlan, ax: Axes | None = None) -> Axes:
+    """Draw the mixtures to run next as stacked bars, best above, with what each promises."""
+    ax = _axes(ax, (6.4, 1.4 + 0.35 * len(plan.table)))
+    rows = -np.arange(len(plan.table))
+    begin = np.zeros(len(rows))
+    for name, colour in zip(plan.sources, _colours(len(plan.sources)), strict=True):
+        shares = plan.table[name].to_numpy(float)
+        ax.barh(rows, shares, left=begin, label=name, alpha=0.85, color=colour)
+        begin = begin + shares
+    gains = [f"{gain:+.2g}" for gain in -plan.table["expected_gain"]]
+    ax.set_yticks(rows, [f"{k + 1}: {gain}" for k, gain in enumerate(gains)])
+    ax.set(xlim=(0, 1), xlabel="share of the mixture", ylabel="pilot: expected change of loss")
+    _legend_outside(ax)
+    return ax
+
+
 def plot_ternary(
     fit: MixtureFit,
     choice: MixtureChoice | None = None,
@@ -77,7 +103,8 @@ def plot_ternary(
     """Draw predicted loss over the triangle of three sources, with the pilots and the choice.
 
     `sources` names the three where the law has more: the rest then keep the share that they have
-    in `choice` (zero without one). Without a target it is the weighted mean.
+    in `choice` (zero without one). Without a target it is the weighted mean. Losses are those at
+    the scales of the choice; without one, at the largest of the pilots.
     Raises InputError for a number of sources that is not three, or an unknown target.
     """
     names = fit.sources if sources is None else tuple(sources)
@@ -93,7 +120,7 @@ def plot_ternary(
     corners = _triangle_grid()
     shares = np.tile(rest, (len(corners), 1))
     shares[:, places] = corners * (1 - rest.sum())
-    scales = fit.settle_scales({})
+    scales = fit.settle_scales({} if choice is None else choice.at)
     if target is None:
         loss = fit.value(shares, scales)[0]
     else:
@@ -102,7 +129,11 @@ def plot_ternary(
     # colours for the lower nine tenths: the loss rises steeply where a source is missing
     levels = np.linspace(loss.min(), np.quantile(loss, 0.9), 15)
     drawn = ax.tricontourf(*_flat(corners), loss, levels=levels, cmap="viridis_r", extend="max")
-    ax.figure.colorbar(drawn, ax=ax, label=f"predicted loss ({target or 'mean'})", shrink=0.8)
+    ax.figure.colorbar(drawn, ax=ax, label=f"predicted loss ({target or 'mean'})", shrink=0.8,
+                       format="%.3g")  # fmt: skip
+    if scales:
+        told = ", ".join(f"{k} {format_quantity(float(v))}" for k, v in scales.items())
+        ax.set_title(f"at {told}", fontsize="medium")
     pilots = fit.pilots.shares[:, places]
     near = pilots.sum(axis=1) > 0.5
     pilots = pilots[near] / pilots[near].sum(axis=1, keepdims=True)
@@ -139,7 +170,8 @@ def plot_schedule(schedule: Schedule, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (6.4, 3.6))
     times = np.repeat([0.0, *[part.end for part in schedule.phases]], 2)[1:-1]
     shares = np.repeat(np.array([part.shares for part in schedule.phases]), 2, axis=0)
-    ax.stackplot(times * schedule.budget, shares.T, labels=schedule.sources, alpha=0.85)
+    ax.stackplot(times * schedule.budget, shares.T, labels=schedule.sources, alpha=0.85,
+                 colors=_colours(len(schedule.sources)))  # fmt: skip
     ax.set(xlim=(0, schedule.budget), ylim=(0, 1), ylabel="share of the draws", xlabel="drawn")
     ax.xaxis.set_major_formatter(lambda value, _: format_quantity(value))
     ax.set_title(schedule.name, fontsize="medium")
@@ -154,9 +186,10 @@ def plot_epochs(schedule: Schedule, ax: Axes | None = None) -> Axes:
     ends = np.array([0.0, *[part.end for part in schedule.phases]])
     shares = np.array([part.shares for part in schedule.phases])
     drawn = np.vstack([np.zeros(shares.shape[1]), np.cumsum(shares * np.diff(ends)[:, None], 0)])
+    colours = _colours(len(schedule.sources))
     for k, name in enumerate(schedule.sources):
         seen = np.interp(times, ends, drawn[:, k]) * schedule.budget / schedule.counts[k]
-        ax.plot(times[1:] * schedule.budget, seen[1:], label=name)
+        ax.plot(times[1:] * schedule.budget, seen[1:], label=name, color=colours[k])
     ax.axhline(4, color="0.6", lw=1, ls="--")
     ax.text(schedule.budget, 4, "four epochs ", color="0.4", ha="right", va="bottom",
             fontsize="small")  # fmt: skip

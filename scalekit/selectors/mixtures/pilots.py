@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scalekit.columns import as_numbers
+from scalekit.columns import MISSING, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame
+from scalekit.selectors.mixtures.roles import (
+    LOSS_PREFIXES,
+    SHARE_PREFIXES,
+    choose_columns,
+    short_names,
+    unread_scales,
+)
+from scalekit.units import format_quantity
 
-SHARE_PREFIXES = ("share_", "share:", "share/")
-LOSS_PREFIXES = ("loss_", "loss:", "loss/")
 TOLERANCE = 0.01  # shares are often written with three decimals
 FEWEST = 4
 Table = pd.DataFrame | Mapping[str, object] | str | Path
@@ -28,6 +33,8 @@ class Pilots:
 
     `shares` (rows, sources) sum to one; `losses` (targets, rows) has NaN where a target is
     missing; `scales` has one array (rows,) for each scale (params, tokens), in single units.
+    `resolution` is what shares were rounded to (0.001 where they have three decimals), 0 where
+    they were not.
     """
 
     sources: tuple[str, ...]
@@ -37,6 +44,7 @@ class Pilots:
     scales: Mapping[str, np.ndarray]
     notes: tuple[Note, ...]
     provenance: Provenance
+    resolution: float = 0.0
 
     def __len__(self) -> int:
         return len(self.shares)
@@ -57,9 +65,11 @@ def read_pilots(
 
     `shares` and `targets` name columns, or are patterns such as "share_*"; without them the
     columns that begin with "share_" and "loss_" are taken, and their names lose the prefix.
-    Shares that miss one by up to 0.01 are rescaled, and that is told. Raises ColumnNotFoundError
+    Shares that miss one by up to 0.01, or by as much as their rounding explains, are rescaled,
+    and that is told. Raises ColumnNotFoundError
     for a column that is not there, InputError for shares that are negative, missing or do not sum
-    to one, for a target that is constant or wholly missing, and for fewer than four rows.
+    to one, for a target or a scale that is constant, a target that is missing, and for fewer than
+    four rows.
 
     >>> table = {"share_web": [0.2, 0.5, 0.7, 1.0], "share_code": [0.8, 0.5, 0.3, 0.0],
     ...          "loss_web": [3.3, 3.1, 3.0, 2.9]}
@@ -67,8 +77,8 @@ def read_pilots(
     ('web', 'code')
     """
     frame, source = as_table(table, "pilots")
-    share_columns = _choose(frame, shares, SHARE_PREFIXES, "shares", source)
-    loss_columns = _choose(frame, targets, LOSS_PREFIXES, "targets", source)
+    share_columns = choose_columns(frame, shares, SHARE_PREFIXES, "shares", source)
+    loss_columns = choose_columns(frame, targets, LOSS_PREFIXES, "targets", source)
     both = set(share_columns) & set(loss_columns)
     if both:
         raise InputError(f"{source}: column '{min(both)}' is named both a share and a target.")
@@ -81,11 +91,11 @@ def read_pilots(
             f"{source} has {len(frame)} pilot run(s). A law needs {FEWEST} at the least, and "
             f"{3 * (len(share_columns) + 1)} for {len(share_columns)} sources to be trusted."
         )
-    sources = _short(share_columns, SHARE_PREFIXES, shares is None)
-    names = _short(loss_columns, LOSS_PREFIXES, targets is None)
-    mixture, told = _check_shares(frame, share_columns, source)
+    sources = short_names(share_columns, SHARE_PREFIXES, shares is None)
+    names = short_names(loss_columns, LOSS_PREFIXES, targets is None)
+    mixture, resolution, told = _check_shares(frame, share_columns, source)
     losses, missing = _check_losses(frame, loss_columns, source)
-    notes = [*told, *missing, *_doubts(mixture, sources)]
+    notes = [*told, *missing, *_doubts(mixture, sources), *unread_scales(frame, scales)]
     used = [*share_columns, *loss_columns, *scales]
     return Pilots(
         sources,
@@ -95,6 +105,7 @@ def read_pilots(
         {name: _check_scale(frame, name, source) for name in scales},
         tuple(notes),
         Provenance(source, hash_frame(frame[used].astype(str)), len(frame)),
+        resolution,
     )
 
 
@@ -143,49 +154,15 @@ def by_name(
     return np.array([float(values.get(name, missing or 0.0)) for name in names])
 
 
-def _choose(
-    frame: pd.DataFrame,
-    wanted: str | Sequence[str] | None,
-    prefixes: tuple[str, ...],
-    what: str,
-    source: str,
-) -> list[str]:
-    columns = [str(name) for name in frame.columns]
-    if wanted is None:
-        found = [name for name in columns if name.lower().startswith(prefixes)]
-        if not found:
-            raise ColumnNotFoundError(
-                f"{source} has no column that begins with '{prefixes[0]}'. Say which columns are "
-                f"the {what}: {what}=[...] or a pattern. There are: {', '.join(columns)}."
-            )
-        return found
-    found = []
-    for name in [wanted] if isinstance(wanted, str) else wanted:
-        hits = [name] if name in columns else fnmatch.filter(columns, name)
-        if not hits:
-            raise ColumnNotFoundError(
-                f"{source} has no column '{name}' ({what}). {did_you_mean(name, columns)}"
-            )
-        found += [hit for hit in hits if hit not in found]
-    return found
-
-
-def _short(columns: Iterable[str], prefixes: tuple[str, ...], strip: bool) -> tuple[str, ...]:
-    """Return the names without the prefix that marks the role, where all have it."""
-    columns = tuple(columns)
-    if strip or all(name.lower().startswith(prefixes) for name in columns):
-        return tuple(name[len(prefixes[0]) :] or name for name in columns)
-    return columns
-
-
 def _check_shares(
     frame: pd.DataFrame, columns: list[str], source: str
-) -> tuple[np.ndarray, list[Note]]:
-    found = np.stack([as_numbers(frame[name], "share", source) for name in columns], axis=1)
+) -> tuple[np.ndarray, float, list[Note]]:
+    found = np.stack([_read_share(frame[name], source) for name in columns], axis=1)
     for row, column in np.argwhere(~np.isfinite(found) | (found < 0))[:1]:
+        value = found[row, column]
         raise InputError(
             f"{source}, data row {row + 1}: the share '{columns[column]}' is "
-            f"{found[row, column]:g}. "
+            f"{'missing' if np.isnan(value) else f'{value:g}'}. "
             "Shares are numbers of zero or more; write 0 for a source that was not used."
         )
     total = found.sum(axis=1)
@@ -194,8 +171,9 @@ def _check_shares(
     if whole == 100:
         notes.append(Note("shares_in_percent", "info", "Shares sum to 100: read as percent."))
         found, total = found / whole, total / whole
+    resolution = _resolution(found)
     off = np.abs(total - 1)
-    if off.max() > TOLERANCE:
+    if off.max() > sum_tolerance(len(columns), resolution):
         row = int(off.argmax())
         hint = "Is a source missing from the shares? Add its column."
         if total[row] > 1:
@@ -207,7 +185,36 @@ def _check_shares(
     if off.max() > 1e-9:
         message = f"Shares sum to {total.min():.4g} to {total.max():.4g} and are rescaled to 1."
         notes.append(Note("shares_rescaled", "info", message))
-    return found / total[:, None], notes
+    return found / total[:, None], resolution, notes
+
+
+def sum_tolerance(count: int, resolution: float) -> float:
+    """Return how far from one the sum of `count` rounded shares may lie."""
+    return max(TOLERANCE, count * resolution / 2) + 1e-9
+
+
+def _resolution(shares: np.ndarray) -> float:
+    """Return what all shares are multiples of: 0.01 to 0.0001, or 0 where they have more digits."""
+    for decimals in range(2, 5):
+        if np.allclose(shares, shares.round(decimals), rtol=0, atol=1e-9):
+            return float(10.0**-decimals)
+    return 0.0
+
+
+def _read_share(column: pd.Series, source: str) -> np.ndarray:
+    """Return shares as numbers; "12%" is 12."""
+    if pd.api.types.is_numeric_dtype(column):
+        return as_numbers(column, "share", source)
+    text = column.astype(str).str.strip()
+    found = pd.to_numeric(text.str.removesuffix("%").str.strip(), errors="coerce")
+    wrong = found.isna() & column.notna() & ~text.str.lower().isin(MISSING)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"{source}, data row {row + 1}: the share '{column.name}' is {text.iloc[row]!r}, "
+            "which is no number. Write 0.25 or 25%, and 0 for a source that was not used."
+        )
+    return found.to_numpy(float)
 
 
 def _check_losses(
@@ -235,7 +242,10 @@ def _check_losses(
             )
         gone = len(values) - len(present)
         if gone:
-            message = f"The target '{name}' is missing in {gone} of {len(values)} runs: left out."
+            message = (
+                f"The target '{name}' is missing or infinite in {gone} of {len(values)} runs: "
+                "left out."
+            )
             notes.append(Note("target_missing", "warning", message))
     return found, notes
 
@@ -251,6 +261,12 @@ def _check_scale(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
         row = int(np.flatnonzero(bad)[0])
         raise InputError(f"{source}, data row {row + 1}: the scale '{name}' is {values[row]:g}; "
                          "it must be positive.")  # fmt: skip
+    if np.ptp(values) <= 1e-9 * values.max():
+        raise InputError(
+            f"{source}: the scale '{name}' is {format_quantity(values[0])} in every row, so that "
+            "nobody can tell how the loss falls along it. Leave it out of the scales, or add "
+            "pilots of another size or length."
+        )
     return values
 
 

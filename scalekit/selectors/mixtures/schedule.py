@@ -52,7 +52,7 @@ class Schedule(Result):
         if not 0 <= progress <= 1:
             raise InputError(f"progress is {progress:g}; it is a fraction of training, 0 to 1.")
         phase = next((part for part in self.phases if progress < part.end), self.phases[-1])
-        return dict(zip(self.sources, phase.shares, strict=True))
+        return self._by_name(phase.shares)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -60,7 +60,10 @@ class Schedule(Result):
         if len(self.phases) > 1:
             raise InputError(f"The schedule '{self.name}' has {len(self.phases)} phases: use "
                              ".at(progress) or .mean_shares.")  # fmt: skip
-        return {name: float(share) for name, share in self.at(0).items()}
+        return self.at(0)
+
+    def _by_name(self, values: np.ndarray) -> dict[str, float]:
+        return dict(zip(self.sources, values.tolist(), strict=True))
 
     @property
     def lengths(self) -> np.ndarray:
@@ -71,13 +74,13 @@ class Schedule(Result):
     def mean_shares(self) -> dict[str, float]:
         """The share of each source over the whole training."""
         mean = self.lengths @ np.array([part.shares for part in self.phases])
-        return dict(zip(self.sources, mean, strict=True))
+        return self._by_name(mean)
 
     def epochs(self, budget: float | None = None) -> dict[str, float]:
         """Return how many times each source is seen when `budget` is drawn (default: its own)."""
         drawn = self.budget if budget is None else budget
         seen = np.array(list(self.mean_shares.values())) * drawn / self.counts
-        return dict(zip(self.sources, seen, strict=True))
+        return self._by_name(seen)
 
     def loss_weights(self, progress: float = 0.0) -> dict[str, float]:
         """Return the weights of losses that stand in for this sampling (scalarisation).
@@ -86,7 +89,7 @@ class Schedule(Result):
         has the same expected gradient (Li et al. 2025, theorem 1); see `variance` for its noise.
         """
         weights = np.array(list(self.at(progress).values())) / self.natural
-        return dict(zip(self.sources, weights, strict=True))
+        return self._by_name(weights)
 
     @property
     def natural(self) -> np.ndarray:
@@ -145,7 +148,8 @@ class Schedule(Result):
         [0.25, 0.75]
         """
         by_name(dict.fromkeys(order, 1.0), self.sources, "order")
-        return [float(self.at(progress)[name]) for name in order]
+        found = self.at(progress)
+        return [found[name] for name in order]
 
     def config(self, style: str, paths: Mapping[str, str] | None = None) -> str:
         """Return the mixture as other trainers read it, one block for each phase.
@@ -187,7 +191,8 @@ class Schedule(Result):
 
     def summary(self) -> str:
         """Return shares of each phase, epochs and notes as text."""
-        columns: dict[str, Any] = {"source": self.sources, "count": self.counts}
+        counts = [format_quantity(count) for count in self.counts]
+        columns: dict[str, Any] = {"source": self.sources, "count": counts}
         many = len(self.phases) > 3
         shown = (self.phases[0], self.phases[-1]) if many else self.phases
         for part in shown:

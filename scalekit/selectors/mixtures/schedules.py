@@ -3,68 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance
-from scalekit.selectors.mixtures.pilots import TOLERANCE, Table, as_table, by_name
+from scalekit.selectors.mixtures.counts import Counts, read_counts
+from scalekit.selectors.mixtures.pilots import TOLERANCE, by_name
 from scalekit.selectors.mixtures.schedule import Phase, Schedule
 from scalekit.units import format_quantity, parse_quantity
 
-Counts = Mapping[str, float | str] | Table
 DENSE_PHASES = 20
-NAME_COLUMNS = ("source", "domain", "language", "name")
-COUNT_COLUMNS = ("count", "tokens", "samples", "examples", "size")
-
-
-def read_counts(counts: Counts, what: str = "counts", zeros: bool = False) -> dict[str, float]:
-    """Return how much there is of each source: a mapping, or a CSV with `source` and `count`.
-
-    Counts may be written "1.4T". Raises InputError for a repeated name and for a count that is
-    not a positive number: a source without data cannot be drawn from. With `zeros` it may be zero.
-
-    >>> read_counts({"en": "2.7B", "sw": 1e6})
-    {'en': 2700000000.0, 'sw': 1000000.0}
-    """
-    if isinstance(counts, Mapping) and all(
-        isinstance(v, (int, float, str, np.number)) for v in counts.values()
-    ):
-        pairs = [(str(name), value) for name, value in counts.items()]
-    else:
-        frame, source = as_table(counts, what)
-        name = _column(frame, NAME_COLUMNS, source)
-        number = _column(frame, COUNT_COLUMNS, source)
-        pairs = list(zip(frame[name].astype(str), frame[number], strict=True))
-        repeated = frame[name].astype(str).duplicated()
-        if repeated.any():
-            row = int(np.flatnonzero(repeated)[0])
-            raise InputError(
-                f"{source}, data row {row + 1}: the source '{pairs[row][0]}' is there twice. Add "
-                "its counts up, or rename one."
-            )
-    if not pairs:
-        raise InputError(f"{what} is empty. Give the number of tokens of each source.")
-    found = {name: parse_quantity(value) for name, value in pairs}  # type: ignore[arg-type]
-    for name, count in found.items():
-        if not (np.isfinite(count) and (count > 0 or (zeros and count == 0))):
-            raise InputError(
-                f"{what}: '{name}' has {count:g}; every source needs a positive count. Leave out "
-                "a source without data."
-            )
-    return found
-
-
-def _column(frame: Any, names: Sequence[str], source: str) -> str:
-    for name in names:
-        if name in frame:
-            return name
-    raise InputError(
-        f"{source} has no column '{names[0]}' (or {', '.join(names[1:])}). "
-        f"There are: {', '.join(map(str, frame.columns))}."
-    )
 
 
 def temperature_shares(counts: np.ndarray, tau: float) -> np.ndarray:
@@ -164,23 +114,17 @@ def cooldown(
     counts, so that `end=1` ends in it; counts then only tell epochs.
     Raises InputError for a temperature that is not positive or a switch outside (0, 1).
 
-    >>> cooldown({"en": 1e9, "sw": 1e6}, start=3.3, end=1.0).at(0.9)["sw"].round(6)
-    np.float64(0.000999)
+    >>> round(cooldown({"en": 1e9, "sw": 1e6}, start=3.3, end=1.0).at(0.9)["sw"], 6)
+    0.000999
     """
     if not 0 < switch < 1:
         raise InputError(f"switch is {switch:g}; it is a fraction of training between 0 and 1.")
-    known = read_counts(counts)
-    base = np.array(list(known.values()))
-    if mixture is not None:
-        # what a choice left out for want of data has no count here
-        drawn_from = {n: share for n, share in mixture.items() if share != 0 or n in known}
-        base = by_name(drawn_from, list(known), "mixture")
-        if not (base >= 0).all() or abs(base.sum() - 1) > TOLERANCE:
-            raise InputError(
-                f"mixture: the shares sum to {base.sum():.4g} (least {base.min():g}); they must be "
-                "zero or more and sum to 1. Divide them by their sum if they are weights."
-            )
-    notes = []
+    notes: list[Note] = []
+    if mixture is None:
+        known = read_counts(counts)
+        base = np.array(list(known.values()))
+    else:
+        known, base, notes = _match(read_counts(counts, zeros=True), mixture)
     if start < end:
         notes.append(Note("warming", "warning",
                           f"The temperature rises from {start:g} to {end:g}: small sources come "
@@ -197,6 +141,31 @@ def cooldown(
     return _schedule(f"{kind} {start:g} to {end:g}", known, phases, budget, notes)
 
 
+def _match(
+    counts: Mapping[str, float], mixture: Mapping[str, float]
+) -> tuple[dict[str, float], np.ndarray, list[Note]]:
+    """Return counts and shares of the sources that a mixture draws from, and what was left out."""
+    notes, idle = [], {name for name, share in mixture.items() if share == 0}
+    # a choice gives no share to what there is nothing of: such a source needs no count
+    empty = [name for name, count in counts.items() if count == 0 and name in idle]
+    known = {name: count for name, count in counts.items() if name not in empty}
+    for name, count in known.items():
+        if count == 0:
+            raise InputError(f"counts: '{name}' has 0, but the mixture draws from it. Choose a "
+                             "mixture with these counts, or correct the count.")  # fmt: skip
+    if empty:
+        notes.append(Note("no_data", "info", f"There is nothing of {', '.join(map(repr, empty))}, "
+                          "and the mixture draws nothing of it: left out."))  # fmt: skip
+    drawn_from = {n: s for n, s in mixture.items() if n in known or n not in idle}
+    base = by_name(drawn_from, list(known), "mixture")
+    if not (base >= 0).all() or abs(base.sum() - 1) > TOLERANCE:
+        raise InputError(
+            f"mixture: the shares sum to {base.sum():.4g} (least {base.min():g}); they must be "
+            "zero or more and sum to 1. Divide them by their sum if they are weights."
+        )
+    return known, base, notes
+
+
 def phases(
     counts: Counts,
     parts: Sequence[tuple[float, Mapping[str, float]]],
@@ -206,8 +175,8 @@ def phases(
 
     >>> own = phases({"web": 1e9, "math": 1e7}, [(0.8, {"web": 1, "math": 0}),
     ...                                          (1.0, {"web": 0.7, "math": 0.3})])
-    >>> own.mean_shares["math"].round(3)
-    np.float64(0.06)
+    >>> round(own.mean_shares["math"], 3)
+    0.06
     """
     known = read_counts(counts)
     ends = [float(end) for end, _ in parts]
