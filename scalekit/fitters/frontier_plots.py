@@ -49,10 +49,19 @@ def plot_frontier(frontier: Frontier, ax: Axes | None = None, plan: Plan | None 
 
 
 def plot_isoflops(found: Isoflops, ax: Axes | None = None) -> Axes:
-    """Draw loss over size at each budget, the curve through it, its bottom, and the line."""
+    """Draw loss over size at each budget, the curve through it, and its bottom.
+
+    Where `ax` is None, a second panel has the best sizes over the budgets, with the line.
+    """
     import matplotlib as mpl
 
-    ax = new_axes(ax, 6.8, 4.6)
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax, beside = plt.subplots(
+            1, 2, figsize=(10.4, 4.4), layout="constrained", width_ratios=(3, 2)
+        )[1]
+        _plot_growth(found, beside)
     logs = np.log(found.table["flops"])
     colours = mpl.colormaps["viridis"](np.interp(logs, [logs.min(), logs.max()], [0.05, 0.9]))
     for row, colour in zip(found.table.to_dict("records"), colours, strict=True):
@@ -75,6 +84,21 @@ def plot_isoflops(found: Isoflops, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     ax.legend(frameon=False, fontsize="x-small", title="FLOPs", ncols=2)
     return ax
+
+
+def _plot_growth(found: Isoflops, ax: Axes) -> None:
+    """Draw the best params at each budget, their line and its band, a decade further."""
+    used = found.table[found.table["status"] == "used"]
+    grid = np.geomspace(used["flops"].min(), 10 * used["flops"].max(), POINTS)
+    line = found.predict(grid)
+    ax.fill_between(grid, line["params_lower"], line["params_upper"], color=BLUE, alpha=0.15,
+                    linewidth=0)  # fmt: skip
+    ax.plot(grid, line["params"], color=BLUE, linewidth=1.2)
+    ax.vlines(used["flops"], used["params_lower"], used["params_upper"], color=ORANGE)
+    ax.plot(used["flops"], used["params"], "o", color=ORANGE, markersize=4)
+    ax.set(xscale="log", yscale="log", xlabel=axis_label("flops"), ylabel="best parameters")
+    _size_ticks(ax.yaxis)
+    ax.set_title("and their growth, a decade further", fontsize="medium")
 
 
 def _size_ticks(axis: Axis) -> None:

@@ -118,7 +118,7 @@ class Isoflops(Result):
         row = self.exponents.loc["params"]
         used = int((self.table["status"] == "used").sum())
         far = self.predict(10 * self.table["flops"].max()).iloc[0]
-        shown = self.table.to_string(index=False, float_format="{:.4g}".format)
+        shown = self._shown().to_string(index=False)
         text = (
             f"The optimal model grows as C^{row['estimate']:.3f} "
             f"({self.confidence_level:.0%} between {row['ci_lower']:.3f} and "
@@ -130,8 +130,29 @@ class Isoflops(Result):
         )
         return with_notes(text, self.notes)
 
+    def _shown(self) -> pd.DataFrame:
+        """Return the budgets as text: each best size with its interval."""
+        table = pd.DataFrame(
+            {"FLOPs": self.table["flops"].map(format_quantity), "runs": self.table["runs"]}
+        )
+        for name, write in (
+            ("params", format_quantity),
+            ("tokens", format_quantity),
+            ("loss", "{:.4g}".format),
+        ):
+            ends = self.table[[name, f"{name}_lower", f"{name}_upper"]].to_numpy(float)
+            table[f"best {name}" if name != "loss" else name] = [
+                f"{write(at)} [{write(low)}, {write(high)}]" if np.isfinite(at) else ""
+                for at, low, high in ends
+            ]
+        table["bottom inside"] = self.table["kept"].map("{:.0%}".format)
+        return table.assign(status=self.table["status"])
+
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the isoFLOP curves with their minima."""
+        """Draw the isoFLOP curves with their minima; in a figure of its own also their growth.
+
+        Returns the axes of the curves.
+        """
         from scalekit.fitters.frontier_plots import plot_isoflops
 
         return plot_isoflops(self, ax)
