@@ -90,7 +90,7 @@ def _plot_growth(found: Isoflops, ax: Axes) -> None:
     """Draw the best params at each budget, their line and its band, a decade further."""
     used = found.table[found.table["status"] == "used"]
     grid = np.geomspace(used["flops"].min(), 10 * used["flops"].max(), POINTS)
-    line = found.predict(grid)
+    line = found.predict(grid.tolist())
     ax.fill_between(grid, line["params_lower"], line["params_upper"], color=BLUE, alpha=0.15,
                     linewidth=0)  # fmt: skip
     ax.plot(grid, line["params"], color=BLUE, linewidth=1.2)
