@@ -146,6 +146,8 @@ def test_caps_hold_and_the_free_optimum_is_told(plan: Projection) -> None:
     assert "web" in choice.active_caps
     assert choice.unconstrained["web"] > 0.3
     assert "caps reached: web" in choice.summary()
+    assert "prior-above-caps" in codes(choice.notes)  # a third of web is more than .3
+    assert "prior-above-caps" not in codes(plan.choose(samples=1000, caps={"web": 400}).notes)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,7 @@ def choose(
     grid = simplex_candidates(count, candidates, np.random.default_rng(0))
     grid = np.unique(np.concatenate([grid, pilots.mixtures]), axis=0)
     before = np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)[:1]
+    broken = [name for i, name in enumerate(sources) if before[0, i] > limits[i] + 1e-9]
     free = _points_error(projection, grid, size)
     allowed = np.unique(_clip(np.concatenate([grid, before]), limits).round(12), axis=0)
     points = np.concatenate([before, allowed])
@@ -211,7 +212,7 @@ def choose(
             for i, name in enumerate(sources)
             if points[best, i] >= limits[i] - 1e-9 and limits[i] < 1
         ),
-        notes=(*projection.notes, *_notes(projection, size, len(allowed))),
+        notes=(*projection.notes, *_notes(projection, size, len(allowed), broken)),
         provenance=projection.provenance,
     )
 
@@ -256,8 +257,14 @@ def _clip(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _notes(projection: Projection, size: float, count: int) -> list[Note]:
+def _notes(projection: Projection, size: float, count: int, broken: list[str]) -> list[Note]:
     notes = [Note("candidates", "info", f"Chosen among {count:,} mixtures.")]
+    if broken:
+        message = (
+            f"The prior takes more of {', '.join(broken)} than the caps allow, so it may be better "
+            "than any mixture that can be had. Give prior=... within the caps for a gain that can."
+        )
+        notes.append(Note("prior-above-caps", "warning", message))
     times = size / projection.pilots.sizes[-1]
     if times > FAR:
         message = (

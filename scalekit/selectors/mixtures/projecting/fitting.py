@@ -17,7 +17,7 @@ from scalekit.selectors.mixtures.projecting.members import Member, fit_member, f
 from scalekit.selectors.mixtures.projecting.pilots import Pilots, read_pilots
 from scalekit.selectors.mixtures.projecting.published import FORMS, noise_amplification
 from scalekit.selectors.mixtures.projection import Projection
-from scalekit.selectors.transport.samples import as_sample, check_same_features
+from scalekit.selectors.transport.samples import as_named_samples, as_sample
 
 DISTANCE_DRAWS = 20  # bootstrap draws of the disclosed samples
 SPREAD_WANTED = 3.0
@@ -64,12 +64,8 @@ def project(
         raise InputError(f"Unknown form '{form}'. {did_you_mean(form, ('surface', *FORMS))}")
     if not 0 < confidence_level < 1:
         raise InputError(f"confidence_level must lie between 0 and 1; got {confidence_level}.")
-    disclosed = {str(name): as_sample(value, str(name)) for name, value in sources.items()}
-    if len(disclosed) < 2:
-        raise InputError(f"A mixture needs at least two sources; got {len(disclosed)}.")
     target = as_sample(validation, "validation")
-    for sample in disclosed.values():
-        check_same_features(sample, target)
+    disclosed = as_named_samples(sources, target)
     runs = read_pilots(pilots, list(disclosed), metric, samples, higher_is_better)
     generator = as_generator(rng)
     if form != "surface" and distances is None:
