@@ -158,6 +158,7 @@ def test_caps_hold_and_the_free_optimum_is_told(plan: Projection) -> None:
         ({"samples": 1000, "caps": dict.fromkeys(NAMES, 200)}, InputError,
          "allow 600 samples together, fewer than the 1000"),
         ({"samples": 0}, InputError, "samples must be at least 1"),
+        ({"caps": [300, 400, 500]}, InputError, "caps map a source to .*; got list"),
         ({"prior": [0.5, 0.5, 0.5]}, InputError, "sums to 1.5, not to 1"),
     ],
 )  # fmt: skip
@@ -313,6 +314,12 @@ def changed(**columns: object) -> pd.DataFrame:
         (runs().iloc[:3], {}, "Only 3 pilot runs"),
         (runs(), {"form": "cs"}, "Unknown form 'cs'"),
         (runs(), {"distances": ["w3"]}, "Unknown distance 'w3'. Did you mean 'w2'"),
+        (runs().iloc[[0, 1] * 3], {}, r"1 distinct mixture\(s\); a projection .* needs 3"),
+        (changed(loss=1.5), {}, "'loss' is 1.5 in all pilots, so neither"),
+        (runs(), {"metric": "samples"}, "'samples' of the pilots would be read twice"),
+        (runs(), {"metric": "web"}, "'web' of the pilots would be read twice"),
+        (runs(), {"draws": 3}, "draws must be at least 40 for an interval; got 3"),
+        (runs().iloc[:8], {"form": "projektor"}, r"at 100 samples \(4\): no error is left"),
         (runs(), {"confidence_level": 0}, "confidence_level must lie between 0 and 1"),
     ],
 )
@@ -321,6 +328,23 @@ def test_bad_pilots_and_arguments_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         sk.project(*features(), table, **arguments)
+
+
+def test_pilots_and_features_may_be_files(tmp_path: Path) -> None:
+    """Three sources in three formats, without labels since .npy has none, and one distance."""
+    sources, (x, _) = features()
+    points = {k: pd.DataFrame(v, columns=list("abc")) for k, (v, _) in sources.items()}
+    np.save(tmp_path / "web.npy", points["web"])
+    points["code"].to_csv(tmp_path / "code.csv", index=False)
+    points["books"].to_parquet(tmp_path / "books.parquet")
+    runs().to_csv(tmp_path / "pilots.csv", index=False)
+    files = {"web": tmp_path / "web.npy", "code": tmp_path / "code.csv"}
+    files["books"] = tmp_path / "books.parquet"
+    again = sk.project(files, x, tmp_path / "pilots.csv", distances="w2", draws=100)
+    same = sk.project(points, x, runs(), distances="w2", draws=100)
+    pd.testing.assert_frame_equal(
+        again.predict([0.2, 0.4, 0.4], 800), same.predict([0.2, 0.4, 0.4], 800)
+    )
 
 
 def test_labels_on_one_side_only_are_refused() -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.selectors.simplex import (
@@ -109,8 +108,6 @@ def survey(
     problem: MixtureTransport, mixtures: MixtureLike | None, parts: int, anchors: int
 ) -> MixtureSurvey:
     """Bound the cost of each mixture; each new solve is where the bounds are furthest apart."""
-    if parts < 1:
-        raise InputError(f"parts is the number of steps along an edge, at least 1; got {parts}.")
     if mixtures is None:
         points = simplex_grid(len(problem.sources), parts) if len(problem.sources) <= 4 else (
             candidates(len(problem.sources), LARGEST_GRID, np.random.default_rng(0))

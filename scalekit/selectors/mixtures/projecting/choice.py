@@ -223,6 +223,10 @@ def _points_error(projection: Projection, points: np.ndarray, size: float) -> np
 
 def _limits(caps: Mapping[str, float] | None, sources: tuple[str, ...], size: float) -> np.ndarray:
     """Return the largest share of each source (m,)."""
+    if caps is not None and not isinstance(caps, Mapping):
+        raise InputError(
+            f"caps map a source to the most samples it can give; got {type(caps).__name__}."
+        )
     limits = np.ones(len(sources))
     for name, most in (caps or {}).items():
         if name not in sources:

@@ -84,7 +84,7 @@ def distance_tables(
 ) -> tuple[list[DistanceTable], tuple[Note, ...]]:
     """Return the tables of the named families (all that apply, by default), and their notes."""
     possible = available_families(list(samples.values()), target)
-    chosen = possible if names is None else list(names)
+    chosen = possible if names is None else list(dict.fromkeys(names))
     for name in chosen:
         if name not in FAMILIES:
             raise InputError(f"Unknown distance '{name}'. {did_you_mean(name, FAMILIES)}")
