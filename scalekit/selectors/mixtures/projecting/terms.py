@@ -1,4 +1,8 @@
-"""The terms of the surface: shares, their products, the distance, each for height and slope."""
+"""The terms of the surface: shares, their products and roots, the distance; for height and slope.
+
+The first few examples of a source that was absent help the most. A quadratic in the shares cannot
+say so, their square roots can: the additive mixing law E + sum C h^g at g = 1/2.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +60,12 @@ class Terms:
 
 def _raw(mixtures: np.ndarray, distance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     count = mixtures.shape[1]
-    parts, groups = [mixtures], [np.zeros(count, dtype=int)]
+    parts = [mixtures, np.sqrt(mixtures)]
+    groups = [np.zeros(count, dtype=int), np.ones(count, dtype=int)]
     if count <= MOST_SOURCES_FOR_PRODUCTS:
         i, j = np.triu_indices(count, 1)
         parts.append(mixtures[:, i] * mixtures[:, j])
-        groups.append(np.full(len(i), 1))
+        groups.append(np.full(len(i), 2))
     if distance is not None:
         parts.append(np.asarray(distance, dtype=float)[:, None])
         groups.append(np.full(1, groups[-1][0] + 1))
