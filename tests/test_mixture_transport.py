@@ -202,6 +202,12 @@ def test_questions_without_an_answer_are_refused(ask: object, message: str) -> N
         ask(problem(8))  # type: ignore[operator]
 
 
+def test_a_map_after_a_search_is_as_sharp_as_before_it() -> None:
+    searched, fresh = problem(8), problem(8)
+    searched.closest(tolerance=1e-6)
+    assert searched.survey(anchors=8).relative_gap <= fresh.survey(anchors=8).relative_gap + 1e-9
+
+
 def test_a_search_that_ends_early_says_how_far_it_came() -> None:
     found = problem(8).closest(tolerance=1e-12, max_solves=2)
     (note,) = found.notes

@@ -12,6 +12,7 @@ import scalekit as sk
 from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance
+from scalekit.selectors.mixtures.projecting.distances import distance_tables
 from scalekit.selectors.mixtures.projecting.members import fit_member
 from scalekit.selectors.mixtures.projecting.pilots import read_pilots
 from scalekit.selectors.mixtures.projecting.published import (
@@ -22,6 +23,7 @@ from scalekit.selectors.mixtures.projecting.published import (
 from scalekit.selectors.mixtures.projecting.surface import Design, draw_variances, fit_surface
 from scalekit.selectors.mixtures.projection import Projection
 from scalekit.selectors.simplex import simplex_grid
+from scalekit.selectors.transport.samples import as_sample
 
 NAMES = ["web", "code", "books"]
 
@@ -221,6 +223,52 @@ def test_ranking_by_a_useful_distance_is_allowed(plan: Projection) -> None:
     assert ranked.distance.is_monotonic_increasing
     with pytest.raises(InputError, match="No distance 'tv' here"):
         plan.rank_by_distance("tv")
+
+
+def test_label_distances_are_those_of_the_mixed_shares_and_resampled() -> None:
+    sources, target = features(2)
+    tables, _ = distance_tables(
+        ["labels_tv", "labels_hellinger"],
+        {name: as_sample(value, name) for name, value in sources.items()},
+        as_sample(target, "target"), np.eye(3), 40, np.random.default_rng(0),
+    )  # fmt: skip
+    p = np.array([0.2, 0.3, 0.5])
+    shares = p @ [np.bincount(y, minlength=4) / len(y) for _, y in sources.values()]
+    goal = np.bincount(target[1], minlength=4) / 50
+    tv, hellinger = (table.at(p[None]) for table in tables)
+    assert tv[0, 0] == pytest.approx(abs(shares - goal).sum() / 2)
+    assert hellinger[0, 0] == pytest.approx(1 - np.sqrt(shares * goal).sum())
+    assert 0 < hellinger[1:].std() < 1
+    assert hellinger[1:].mean() == pytest.approx(hellinger[0, 0])
+
+
+def test_the_first_examples_of_an_absent_source_may_help_the_most() -> None:
+    """An additive law C h^(1/2) and a scrap of noise: pilots show no share between 0 and 1/5."""
+    p, grid = np.array([[0.95, 0.05, 0.0], [0.9, 0.05, 0.05]]), simplex_grid(3, 5)
+
+    def law(mixtures: np.ndarray) -> np.ndarray:
+        return 3 - np.sqrt(mixtures) @ [1.0, 0.7, 0.4]
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(grid, columns=NAMES).assign(samples=100)
+    table["loss"] = law(grid) + 0.005 * rng.normal(size=len(grid))
+    pilots = read_pilots(table, NAMES)
+    member = fit_member("none", None, pilots, 400, rng)
+    found = Projection(pilots, (member,), "surface", 0.95, (), Provenance()).predict(p)
+    np.testing.assert_allclose(found.predicted, law(p), atol=0.02)
+    assert ((found.ci_lower <= law(p)) & (law(p) <= found.ci_upper)).all()
+
+
+def test_beyond_the_pilots_the_exponent_may_drift_in_all_mixtures_and_in_each() -> None:
+    """With next to no noise, the drift is what is left: 40 % and 20 % of .2 for each e-fold."""
+    pilots = read_pilots(runs(noise=1e-4), NAMES)
+    member = fit_member("none", None, pilots, 4000, np.random.default_rng(0))
+    one = Projection(pilots, (member,), "surface", 0.95, (), Provenance())
+    found = one.predict([0.31, 0.29, 0.4], [400, 1600])
+    width = np.log(found.ci_upper / found.ci_lower) / (2 * 1.96)
+    beyond = np.log(1600 / 400) * np.log(1600 / 100) / 2
+    assert width[0] < 0.01
+    assert width[1] == pytest.approx(0.2 * np.hypot(0.4, 0.2) * beyond, rel=0.06)
 
 
 # --- the published stages

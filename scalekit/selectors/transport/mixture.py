@@ -149,7 +149,7 @@ class MixtureTransport:
     def survey(
         self, mixtures: MixtureLike | None = None, parts: int = 10, anchors: int = 10
     ) -> MixtureSurvey:
-        """Return bounds on a grid of mixtures (steps of 1/parts) from at most `anchors` solves."""
+        """Return bounds on a grid of mixtures (steps of 1/parts), `anchors` new solves at most."""
         from scalekit.selectors.transport.survey import survey
 
         return survey(self, mixtures, parts, anchors)

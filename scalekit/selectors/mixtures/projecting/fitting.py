@@ -13,7 +13,7 @@ from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.mixtures.projecting.distances import distance_tables
-from scalekit.selectors.mixtures.projecting.drawing import EXPONENT_DRIFT
+from scalekit.selectors.mixtures.projecting.drawing import EXPONENT_DRIFT, OWN_DRIFT
 from scalekit.selectors.mixtures.projecting.members import Member, fit_member, fit_published, weigh
 from scalekit.selectors.mixtures.projecting.pilots import Pilots, read_pilots
 from scalekit.selectors.mixtures.projecting.published import FORMS, noise_amplification
@@ -44,9 +44,9 @@ def project(
     `sources` maps names to disclosed samples (arrays (n, d), pairs (features, labels), feature
     files); `validation` is a sample of the target; `pilots` (a table, or the file of one) has one
     row a run: the share of each source, the column `samples`, and the metric (accuracy, or a
-    loss). `distances` restricts the families ("labels_tv", "otdd", "w2", "sliced"); all that
-    apply are weighed by how well they predict held-out mixtures, beside a surface without
-    distance.
+    loss). `distances` restricts the families ("labels_tv", "labels_hellinger", "otdd", "w2",
+    "sliced"); all that apply are weighed by how well they predict held-out mixtures, beside a
+    surface without distance.
 
     `form` "surface" is our default (see `surface`): error, not accuracy; few terms; an exponent
     shared across mixtures. "projektor" and "projektor_notebook" are the published stages
@@ -126,7 +126,8 @@ def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str)
             message = (
                 "The error falls as a power of samples, with no floor. Intervals beyond the "
                 f"pilots let the exponent drift by {EXPONENT_DRIFT:.0%} of itself (sd) per "
-                "e-fold of samples; a floor nearby is not covered."
+                f"e-fold of samples in all mixtures alike, by {OWN_DRIFT:.0%} in each of its own; "
+                "a floor nearby is not covered."
             )
             notes.append(Note("no-floor", "info", message))
     else:
