@@ -47,23 +47,15 @@ def ours(
 ) -> dict[str, Projection]:
     pilots = read_pilots(table.iloc[train], SOURCES)
     rng = np.random.default_rng(seed)
-    members = [
-        fit_member("none" if t is None else t.name, t, pilots, 40, rng, roots)
-        for roots in (False, True)
-        for t in (None, *tables)
-    ]
-    made = {
-        m.name + " + roots" * m.scaling.with_roots: Projection(
-            pilots, (m,), "surface", 0.95, (), Provenance()
-        )
-        for m in members
-    }
+    members = [fit_member("none", None, pilots, 40, rng)]
+    members += [fit_member(t.name, t, pilots, 40, rng) for t in tables]
+    made = {m.name: Projection(pilots, (m,), "surface", 0.95, (), Provenance()) for m in members}
     weighed = weigh(members, pilots)
     made["scalekit (weighed by CV)"] = Projection(
         pilots, tuple(weighed), "surface", 0.95, (), Provenance()
     )
     best = max(members, key=lambda m: m.density.sum())
-    made["scalekit (best by CV)"] = made[best.name + " + roots" * best.scaling.with_roots]
+    made["scalekit (best by CV)"] = made[best.name]
     return made
 
 

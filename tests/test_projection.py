@@ -242,23 +242,6 @@ def test_label_distances_are_those_of_the_mixed_shares_and_resampled() -> None:
     assert hellinger[1:].mean() == pytest.approx(hellinger[0, 0])
 
 
-def test_the_first_examples_of_an_absent_source_may_help_the_most() -> None:
-    """An additive law C h^(1/2) and a scrap of noise: pilots show no share between 0 and 1/5."""
-    p, grid = np.array([[0.95, 0.05, 0.0], [0.9, 0.05, 0.05]]), simplex_grid(3, 5)
-
-    def law(mixtures: np.ndarray) -> np.ndarray:
-        return 3 - np.sqrt(mixtures) @ [1.0, 0.7, 0.4]
-
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(grid, columns=NAMES).assign(samples=100)
-    table["loss"] = law(grid) + 0.005 * rng.normal(size=len(grid))
-    pilots = read_pilots(table, NAMES)
-    member = fit_member("none", None, pilots, 400, rng)
-    found = Projection(pilots, (member,), "surface", 0.95, (), Provenance()).predict(p)
-    np.testing.assert_allclose(found.predicted, law(p), atol=0.02)
-    assert ((found.ci_lower <= law(p)) & (law(p) <= found.ci_upper)).all()
-
-
 def test_beyond_the_pilots_the_exponent_may_drift_in_all_mixtures_and_in_each() -> None:
     """With next to no noise, the drift is what is left: 40 % and 20 % of .2 for each e-fold."""
     pilots = read_pilots(runs(noise=1e-4), NAMES)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from scalekit.selectors.mixtures.projecting.choice import ProjectedMixture
 
-SHOWN_WEIGHT = 0.005
-
 
 @dataclass(frozen=True, repr=False)
 class Projection(Result):
@@ -49,24 +47,15 @@ class Projection(Result):
 
     @property
     def distances(self) -> pd.DataFrame:
-        """One row a member: a distance, with or without roots of shares, its weight, its scores.
+        """One row a distance family: its weight and how well it predicts held-out mixtures.
 
-        `cv_r2` on held-out mixtures is that of the whole surface, `alone_r2` that of a line in
-        the distance alone.
+        `cv_r2` is that of the whole surface, `alone_r2` that of a line in the distance alone.
         """
         rows = [
-            (
-                m.name,
-                FAMILIES.get(m.name, "no distance"),
-                m.scaling.with_roots,
-                m.weight,
-                m.cv_error,
-                m.cv_r2,
-                m.alone_r2,
-            )
+            (m.name, FAMILIES.get(m.name, "no distance"), m.weight, m.cv_error, m.cv_r2, m.alone_r2)
             for m in self.members
         ]
-        names = ["distance", "meaning", "roots", "weight", "cv_rmse", "cv_r2", "alone_r2"]
+        names = ["distance", "meaning", "weight", "cv_rmse", "cv_r2", "alone_r2"]
         return pd.DataFrame(rows, columns=names).sort_values(
             "weight", ascending=False, ignore_index=True
         )
@@ -192,16 +181,11 @@ class Projection(Result):
             f"{len(pilots.mixtures)} mixtures of {', '.join(self.sources)} at samples {sizes}\n"
             f"best pilot mixture ({describe_mixture(best, self.sources)}) at "
             f"{pilots.sizes[-1]:g}: {row.predicted:.4g} [{row.ci_lower:.4g}, {row.ci_upper:.4g}]\n"
-            + self._weights_text()
+            + self.distances.drop(columns="meaning").to_string(
+                index=False, float_format="{:.3g}".format
+            )
         )
         return with_notes(text, self.notes)
-
-    def _weights_text(self) -> str:
-        table = self.distances.drop(columns="meaning")
-        shown = table[table.weight >= SHOWN_WEIGHT]
-        text: str = shown.to_string(index=False, float_format="{:.3g}".format)
-        hidden = len(table) - len(shown)
-        return text + (f"\n{hidden} more of weight below {SHOWN_WEIGHT:.1%}" if hidden else "")
 
     def payload(self) -> dict[str, Any]:
         """Return the pilots, the members' weights and scores, and what `load` needs."""

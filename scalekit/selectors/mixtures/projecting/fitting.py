@@ -82,11 +82,8 @@ def project(
         distances, disclosed, target, runs.mixtures, DISTANCE_DRAWS, generator
     )
     if form == "surface":
-        members = [
-            fit_member("none" if t is None else t.name, t, runs, draws, generator, roots)
-            for roots in (False, True)
-            for t in (None, *tables)
-        ]
+        members = [fit_member("none", None, runs, draws, generator)]
+        members += [fit_member(table.name, table, runs, draws, generator) for table in tables]
         members = weigh(members, runs)
     else:
         members = [fit_published(form, tables[0], runs, draws, generator)]
@@ -136,7 +133,7 @@ def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str)
     else:
         message = "The published model projects accuracy by a line in log N and overfits few runs."
         notes.append(Note("published-form", "info", message))
-    useless = dict.fromkeys(m.name for m in members if m.table and not m.alone_r2 > 0)
+    useless = [m.name for m in members if m.table is not None and not m.alone_r2 > 0]
     if useless:
         message = (
             f"Alone, {', '.join(useless)} does not predict held-out mixtures (R^2 not positive): "

@@ -78,18 +78,13 @@ def response(pilots: Pilots) -> np.ndarray:
 
 
 def fit_member(
-    name: str,
-    table: DistanceTable | None,
-    pilots: Pilots,
-    draws: int,
-    rng: np.random.Generator,
-    roots: bool = True,
+    name: str, table: DistanceTable | None, pilots: Pilots, draws: int, rng: np.random.Generator
 ) -> Member:
-    """Return the surface member for one distance family, or for none; `roots` of shares or not."""
+    """Return the surface member for one distance family, or for none."""
     mixtures, logs = pilots.mixtures[pilots.which], np.log(pilots.samples)
     y = response(pilots)
     every = None if table is None else table.at(pilots.mixtures)[:, pilots.which]
-    scaling = Terms.from_pilots(mixtures, None if every is None else every[0], logs, roots)
+    scaling = Terms.from_pilots(mixtures, None if every is None else every[0], logs)
     design = scaling.design(mixtures, None if every is None else every[0], logs)
     variances = draw_variances(design.n_groups, VARIANCE_DRAWS, scaling.with_sizes, rng)
     posterior = fit_surface(design, y, pilots.count, pilots.which, variances)

@@ -40,12 +40,19 @@ def stored_values(projection: Projection) -> dict[str, Any]:
 
 
 def _member_values(member: Member) -> dict[str, Any]:
+    scaling = member.scaling
     return {
         "distance": member.name,
         "form": member.form,
         **{name: getattr(member, name) for name in SCORES},
         "table": None if member.table is None else member.table.form,
-        "scaling": dict(vars(member.scaling)),
+        "scaling": {
+            "centre": scaling.centre,
+            "scale": scaling.scale,
+            "log_size": scaling.log_size,
+            "with_sizes": scaling.with_sizes,
+            "with_distance": scaling.with_distance,
+        },
     }
 
 

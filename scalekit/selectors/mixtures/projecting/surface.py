@@ -1,7 +1,7 @@
 """A surface over mixtures and sizes: few terms, shrunk as much as the pilots ask for.
 
-The (log) error is linear in groups of terms: shares, their roots, their products, the distance;
-each group acts on the height of the curve and on its slope in log samples, and what remains is an
+The (log) error is linear in groups of terms: shares, products of shares, the distance; each
+group acts on the height of the curve and on its slope in log samples, and what remains is an
 effect of each mixture. How large a group may be is not known: its variance, relative to the
 noise, is drawn log-uniformly, and draws are weighted by their marginal likelihood. So twelve
 pilots give a flat surface with a shared exponent, and sixty a bent one, without a switch.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-GROUP_RANGE = (-2.0, 4.0)  # log10 of a group's variance relative to the noise of one run
+GROUP_RANGE = (-1.0, 3.0)  # log10 of a group's variance relative to the noise of one run
 EFFECT_RANGE = (-2.0, 2.0)
 
 

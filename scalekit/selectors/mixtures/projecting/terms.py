@@ -1,9 +1,4 @@
-"""The terms of the surface: shares, their products and roots, the distance; for height and slope.
-
-The first few examples of a source that was absent help the most. A quadratic in the shares cannot
-say so, their square roots can: the additive mixing law E + sum C h^g at g = 1/2.
-Every distance is fitted with and without the roots, and held-out pilots weigh the two.
-"""
+"""The terms of the surface: shares, their products, the distance, each for height and slope."""
 
 from __future__ import annotations
 
@@ -29,32 +24,27 @@ class Terms:
     log_size: float
     with_sizes: bool
     with_distance: bool
-    with_roots: bool = False
 
     @classmethod
     def from_pilots(
-        cls,
-        mixtures: np.ndarray,
-        distance: np.ndarray | None,
-        log_samples: np.ndarray,
-        with_roots: bool,
+        cls, mixtures: np.ndarray, distance: np.ndarray | None, log_samples: np.ndarray
     ) -> Terms:
         """Return the terms scaled so that every group has total variance one on the pilots."""
-        raw, group = _raw(mixtures, distance, with_roots)
+        raw, group = _raw(mixtures, distance)
         variance = raw.var(axis=0)
         total = np.sqrt(np.bincount(group, weights=variance))
         total[total == 0] = 1.0
         several = bool(np.ptp(log_samples) > 1e-12)
         return cls(
             raw.mean(axis=0), total[group], float(log_samples.mean()), several,
-            distance is not None, with_roots,
+            distance is not None,
         )  # fmt: skip
 
     def design(
         self, mixtures: np.ndarray, distance: np.ndarray | None, log_samples: np.ndarray
     ) -> Design:
         """Return the design (r, q) for mixtures (r, m), distances (r,), log sizes (r,)."""
-        raw, group = _raw(mixtures, distance if self.with_distance else None, self.with_roots)
+        raw, group = _raw(mixtures, distance if self.with_distance else None)
         height = (raw - self.centre) / self.scale
         ones = np.ones((len(mixtures), 1))
         if not self.with_sizes:
@@ -64,18 +54,13 @@ class Terms:
         return Design(columns, np.r_[-1, -1, group, group + group.max() + 1])
 
 
-def _raw(
-    mixtures: np.ndarray, distance: np.ndarray | None, with_roots: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _raw(mixtures: np.ndarray, distance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     count = mixtures.shape[1]
     parts, groups = [mixtures], [np.zeros(count, dtype=int)]
-    if with_roots:
-        parts.append(np.sqrt(mixtures))
-        groups.append(np.ones(count, dtype=int))
     if count <= MOST_SOURCES_FOR_PRODUCTS:
         i, j = np.triu_indices(count, 1)
         parts.append(mixtures[:, i] * mixtures[:, j])
-        groups.append(np.full(len(i), groups[-1][0] + 1))
+        groups.append(np.full(len(i), 1))
     if distance is not None:
         parts.append(np.asarray(distance, dtype=float)[:, None])
         groups.append(np.full(1, groups[-1][0] + 1))
