@@ -104,10 +104,10 @@ plt.show()
 # %% [markdown]
 # ## The choice, and whether it held
 #
-# At 960 samples, four times the largest pilot, with at most 300 from "forms".
+# At 960 samples, four times the largest pilot, with at most 340 from "forms".
 
 # %%
-choice = plan.choose(samples=960, caps={"forms": 300})
+choice = plan.choose(samples=960, caps={"forms": 340})
 choice
 
 # %%

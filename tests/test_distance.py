@@ -59,8 +59,30 @@ def test_what_does_not_fit_in_memory_is_refused_with_a_choice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(budget, "available_memory", lambda: 1e9)
-    with pytest.raises(InputError, match=r"needs 4.0 GB; 1.0 GB are free. Use the sliced.*7,000"):
+    with pytest.raises(InputError, match=r"needs 4.0 GB; 1.0 GB are free. Use the sliced.*3,500"):
         budget.check_memory("exact", 10_000, 10_000, 64)
+    budget.check_memory("exact", 3_500, 3_500, 64)  # the advice fits
+    monkeypatch.setattr(budget, "available_memory", lambda: 2e9)
+    with pytest.raises(InputError, match="Use the entropic method, or the sliced distance, or a"):
+        budget.check_memory("exact", 10_000, 10_000, 64)
+    with pytest.raises(InputError, match=r"Use a random subsample of at most 5,000,000 points"):
+        budget.check_memory("sliced", 10**9, 10**9, 25)
+
+
+def test_labels_count_in_the_entropic_method_too_and_need_no_copy_of_the_cost() -> None:
+    rng = np.random.default_rng(4)
+    left, right = (X, rng.integers(0, 3, len(X))), (Y, rng.integers(0, 3, len(Y)))
+    exact = sk.distance(left, right, "exact", "labels")
+    found = sk.distance(left, right, "entropic", "labels")
+    assert found.value == pytest.approx(exact.value, rel=1e-5)
+
+
+def test_classes_of_one_side_and_a_device_without_use_are_told() -> None:
+    labels = np.arange(len(X)) % 3
+    found = sk.distance((X, labels), (X, labels % 2), cost="labels", device="cuda")
+    told = {note.code: note.message for note in found.notes}
+    assert "Only one side has points of class 2" in told["empty-class"]
+    assert "exact method computes on the CPU; 'cuda' was not used" in told["device-unused"]
 
 
 def test_intervals_cover_the_mean_distance_at_these_sizes() -> None:

@@ -173,6 +173,7 @@ def test_identical_sources_and_absent_classes_are_told() -> None:
             "'math' has 2 features and 'target' has 4",
         ),
         (lambda s, t: (s, t[0]), "labels on both sides; 'target' has none"),
+        (lambda s, t: (list(s.values()), t), "mapping from names to samples.*got list"),
     ],
 )
 def test_problems_that_do_not_fit_are_refused(change: object, message: str) -> None:
@@ -185,6 +186,33 @@ def test_a_cost_matrix_larger_than_memory_is_refused_before_it_is_made() -> None
     big = np.zeros((3_000_000, 1)) + np.arange(3_000_000)[:, None]
     with pytest.raises(InputError, match=r"needs .*GB; .* are free. Use the sliced distance, or"):
         mixture_transport({"a": big, "b": big + 1}, big)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda t: t.closest(max_solves=0), "max_solves must be at least 1; got 0"),
+        (lambda t: t.closest(tolerance=-1), "tolerance is a relative gap, 0 or more; got -1"),
+        (lambda t: t.survey(parts=0), "number of steps along an edge, at least 1; got 0"),
+        (lambda t: t.solve([0.5, 0.5, 0.1]), "sums to 1.1, not to 1"),
+    ],
+)
+def test_questions_without_an_answer_are_refused(ask: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ask(problem(8))  # type: ignore[operator]
+
+
+def test_a_map_after_a_search_is_as_sharp_as_before_it() -> None:
+    searched, fresh = problem(8), problem(8)
+    searched.closest(tolerance=1e-6)
+    assert searched.survey(anchors=8).relative_gap <= fresh.survey(anchors=8).relative_gap + 1e-9
+
+
+def test_a_search_that_ends_early_says_how_far_it_came() -> None:
+    found = problem(8).closest(tolerance=1e-12, max_solves=2)
+    (note,) = found.notes
+    assert note.message.startswith(f"The search ended at a certified gap of {100 * found.gap:.2g}")
+    assert "after 2 solves" in note.message
 
 
 def test_bounds_before_any_solve_are_refused() -> None:

@@ -12,6 +12,7 @@ import scalekit as sk
 from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance
+from scalekit.selectors.mixtures.projecting.distances import distance_tables
 from scalekit.selectors.mixtures.projecting.members import fit_member
 from scalekit.selectors.mixtures.projecting.pilots import read_pilots
 from scalekit.selectors.mixtures.projecting.published import (
@@ -22,6 +23,7 @@ from scalekit.selectors.mixtures.projecting.published import (
 from scalekit.selectors.mixtures.projecting.surface import Design, draw_variances, fit_surface
 from scalekit.selectors.mixtures.projection import Projection
 from scalekit.selectors.simplex import simplex_grid
+from scalekit.selectors.transport.samples import as_sample
 
 NAMES = ["web", "code", "books"]
 
@@ -146,6 +148,8 @@ def test_caps_hold_and_the_free_optimum_is_told(plan: Projection) -> None:
     assert "web" in choice.active_caps
     assert choice.unconstrained["web"] > 0.3
     assert "caps reached: web" in choice.summary()
+    assert "prior-above-caps" in codes(choice.notes)  # a third of web is more than .3
+    assert "prior-above-caps" not in codes(plan.choose(samples=1000, caps={"web": 400}).notes)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +160,7 @@ def test_caps_hold_and_the_free_optimum_is_told(plan: Projection) -> None:
         ({"samples": 1000, "caps": dict.fromkeys(NAMES, 200)}, InputError,
          "allow 600 samples together, fewer than the 1000"),
         ({"samples": 0}, InputError, "samples must be at least 1"),
+        ({"caps": [300, 400, 500]}, InputError, "caps map a source to .*; got list"),
         ({"prior": [0.5, 0.5, 0.5]}, InputError, "sums to 1.5, not to 1"),
     ],
 )  # fmt: skip
@@ -218,6 +223,35 @@ def test_ranking_by_a_useful_distance_is_allowed(plan: Projection) -> None:
     assert ranked.distance.is_monotonic_increasing
     with pytest.raises(InputError, match="No distance 'tv' here"):
         plan.rank_by_distance("tv")
+
+
+def test_label_distances_are_those_of_the_mixed_shares_and_resampled() -> None:
+    sources, target = features(2)
+    tables, _ = distance_tables(
+        ["labels_tv", "labels_hellinger"],
+        {name: as_sample(value, name) for name, value in sources.items()},
+        as_sample(target, "target"), np.eye(3), 40, np.random.default_rng(0),
+    )  # fmt: skip
+    p = np.array([0.2, 0.3, 0.5])
+    shares = p @ [np.bincount(y, minlength=4) / len(y) for _, y in sources.values()]
+    goal = np.bincount(target[1], minlength=4) / 50
+    tv, hellinger = (table.at(p[None]) for table in tables)
+    assert tv[0, 0] == pytest.approx(abs(shares - goal).sum() / 2)
+    assert hellinger[0, 0] == pytest.approx(1 - np.sqrt(shares * goal).sum())
+    assert 0 < hellinger[1:].std() < 1
+    assert hellinger[1:].mean() == pytest.approx(hellinger[0, 0])
+
+
+def test_beyond_the_pilots_the_exponent_may_drift_in_all_mixtures_and_in_each() -> None:
+    """With next to no noise, the drift is what is left: 40 % and 20 % of .2 for each e-fold."""
+    pilots = read_pilots(runs(noise=1e-4), NAMES)
+    member = fit_member("none", None, pilots, 4000, np.random.default_rng(0))
+    one = Projection(pilots, (member,), "surface", 0.95, (), Provenance())
+    found = one.predict([0.31, 0.29, 0.4], [400, 1600])
+    width = np.log(found.ci_upper / found.ci_lower) / (2 * 1.96)
+    beyond = np.log(1600 / 400) * np.log(1600 / 100) / 2
+    assert width[0] < 0.01
+    assert width[1] == pytest.approx(0.2 * np.hypot(0.4, 0.2) * beyond, rel=0.06)
 
 
 # --- the published stages
@@ -311,6 +345,12 @@ def changed(**columns: object) -> pd.DataFrame:
         (runs().iloc[:3], {}, "Only 3 pilot runs"),
         (runs(), {"form": "cs"}, "Unknown form 'cs'"),
         (runs(), {"distances": ["w3"]}, "Unknown distance 'w3'. Did you mean 'w2'"),
+        (runs().iloc[[0, 1] * 3], {}, r"1 distinct mixture\(s\); a projection .* needs 3"),
+        (changed(loss=1.5), {}, "'loss' is 1.5 in all pilots, so neither"),
+        (runs(), {"metric": "samples"}, "'samples' of the pilots would be read twice"),
+        (runs(), {"metric": "web"}, "'web' of the pilots would be read twice"),
+        (runs(), {"draws": 3}, "draws must be at least 40 for an interval; got 3"),
+        (runs().iloc[:8], {"form": "projektor"}, r"at 100 samples \(4\): no error is left"),
         (runs(), {"confidence_level": 0}, "confidence_level must lie between 0 and 1"),
     ],
 )
@@ -319,6 +359,23 @@ def test_bad_pilots_and_arguments_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         sk.project(*features(), table, **arguments)
+
+
+def test_pilots_and_features_may_be_files(tmp_path: Path) -> None:
+    """Three sources in three formats, without labels since .npy has none, and one distance."""
+    sources, (x, _) = features()
+    points = {k: pd.DataFrame(v, columns=list("abc")) for k, (v, _) in sources.items()}
+    np.save(tmp_path / "web.npy", points["web"])
+    points["code"].to_csv(tmp_path / "code.csv", index=False)
+    points["books"].to_parquet(tmp_path / "books.parquet")
+    runs().to_csv(tmp_path / "pilots.csv", index=False)
+    files = {"web": tmp_path / "web.npy", "code": tmp_path / "code.csv"}
+    files["books"] = tmp_path / "books.parquet"
+    again = sk.project(files, x, tmp_path / "pilots.csv", distances="w2", draws=100)
+    same = sk.project(points, x, runs(), distances="w2", draws=100)
+    pd.testing.assert_frame_equal(
+        again.predict([0.2, 0.4, 0.4], 800), same.predict([0.2, 0.4, 0.4], 800)
+    )
 
 
 def test_labels_on_one_side_only_are_refused() -> None:

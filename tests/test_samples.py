@@ -56,6 +56,9 @@ def test_weights_are_normalised_and_uniform_by_default() -> None:
         (np.where(X[2, 1] == X, np.nan, X), r"'web': feature 1 of row 2 is nan \(1 rows"),
         (np.where(X[2, 1] == X, np.inf, X), r"feature 1 of row 2 is inf.*Drop or impute"),
         ([["a", "b"], ["c", "d"]], r"features must be numbers"),
+        (X * 1e160, r"feature \d of row \d is .*squared distances overflow.*Rescale"),
+        (X * 1j, r"must be real numbers; got complex128"),
+        (pd.DataFrame(X).rename(columns={0: "Unnamed: 0"}), r"column 'Unnamed: 0' has no name"),
         ((X, Y[:4]), r"labels must have shape \(6,\), one a row; got \(4,\)"),
         ((X, [0, None, 1, 1, 2, 2]), r"the label of row 1 is missing \(1 in all\)"),
         ({"feature": X}, r"no array 'features'. Did you mean 'feature'"),
@@ -93,3 +96,11 @@ def test_weights_without_mass_are_refused(weights: np.ndarray, message: str) -> 
 def test_samples_with_other_features_do_not_compare() -> None:
     with pytest.raises(InputError, match="'a' has 3 features and 'b' has 2"):
         check_same_features(as_sample(X, "a"), as_sample(X[:, :2], "b"))
+
+
+def test_columns_in_another_order_are_refused() -> None:
+    table = pd.DataFrame(X, columns=list("abc"))
+    web, code = as_sample(table, "web"), as_sample(table[["a", "c", "b"]], "code")
+    with pytest.raises(InputError, match="in another order: column 1 is 'b' in one and 'c' in"):
+        check_same_features(web, code)
+    check_same_features(web, as_sample(X, "bare"))

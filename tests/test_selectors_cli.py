@@ -76,3 +76,12 @@ def test_errors_are_one_line_and_exit_one(files: Path) -> None:
     done = call(transport, "-s", "web", "-t", files / "web.npz")
     assert done.exit_code == 1
     assert "--source 'web': cannot read" in done.stderr
+    done = call(
+        transport, "-s", f"a={files}/web.npz", "-s", f"a={files}/code.npz", "-t", files / "web.npz"
+    )
+    assert done.exit_code == 1
+    assert "--source names 'a' twice" in done.stderr
+    options = [files / "pilots.csv", *source_options(files), "-v", files / "validation.npz"]
+    done = call(project, *options, "--prior", "web=much")
+    assert done.exit_code == 1
+    assert "--prior: the share of 'web' is 'much', no number" in done.stderr

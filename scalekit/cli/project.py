@@ -9,6 +9,7 @@ import typer
 
 from scalekit.cli.common import Json, Level, Output, Seed, deliver, handled, parse_pairs
 from scalekit.cli.transport import Sources, read_sources
+from scalekit.errors import InputError
 
 
 @handled
@@ -42,6 +43,8 @@ def project(
     from scalekit.selectors.transport.samples import read_features
     from scalekit.units import parse_quantity
 
+    size = None if samples is None else parse_quantity(samples)
+    caps, shares = parse_scales(cap, "--cap"), _read_shares(prior)
     plan = fit_projection(
         read_sources(source), validation, read_features(pilots), metric=metric, form=form,
         confidence_level=level, rng=seed,
@@ -49,10 +52,14 @@ def project(
     if samples is None and cap is None and prior is None:
         deliver(plan, as_json, output)
         return
-    shares = {name: float(share) for name, share in parse_pairs(prior, "--prior").items()}
-    choice = plan.choose(
-        None if samples is None else parse_quantity(samples),
-        parse_scales(cap, "--cap"),
-        shares or None,
-    )
-    deliver(choice, as_json, output)
+    deliver(plan.choose(size, caps, shares or None), as_json, output)
+
+
+def _read_shares(text: str | None) -> dict[str, float]:
+    shares = {}
+    for name, share in parse_pairs(text, "--prior").items():
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise InputError(f"--prior: the share of '{name}' is '{share}', no number.") from None
+    return shares

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalekit.cli.common import Json, Output, Seed, deliver, handled, parse_pairs
+from scalekit.errors import InputError
 
 Sources = Annotated[
     list[str], typer.Option("--source", "-s", help="name=feature file; once for each source.")
@@ -38,5 +39,10 @@ def transport(
 
 
 def read_sources(options: list[str]) -> dict[str, str]:
-    """Return {name: path} from --source options."""
-    return {k: v for text in options for k, v in parse_pairs(text, "--source").items()}
+    """Return {name: path} from --source options; a name given twice is an error."""
+    pairs = [pair for text in options for pair in parse_pairs(text, "--source").items()]
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--source names '{name}' twice. Give each source one file.")
+    return dict(pairs)

@@ -76,6 +76,8 @@ def simplex_grid(n_sources: int, parts: int) -> np.ndarray:
     >>> simplex_grid(3, 10).shape
     (66, 3)
     """
+    if parts < 1:
+        raise InputError(f"parts is the number of steps along an edge, at least 1; got {parts}.")
     bars = itertools.combinations(range(parts + n_sources - 1), n_sources - 1)
     cuts = np.array([(-1, *bar, parts + n_sources - 1) for bar in bars])
     grid: np.ndarray = (np.diff(cuts, axis=1) - 1) / parts

@@ -71,10 +71,7 @@ class Projection(Result):
         `extrapolation` (samples over the largest pilot size).
         """
         points = as_mixtures(mixture, self.sources)
-        sizes = np.atleast_1d(
-            np.asarray(self.pilots.sizes[-1] if samples is None else samples, dtype=float)
-        )
-        self._check_sizes(sizes)
+        sizes = self._checked_sizes(self.pilots.sizes[-1] if samples is None else samples)
         pairs = np.repeat(points, len(sizes), axis=0)
         along = np.tile(sizes, len(points))
         point = point_errors(self, pairs, along)
@@ -144,7 +141,11 @@ class Projection(Result):
         frame = pd.DataFrame(points, columns=list(self.sources)).assign(distance=values[0])
         return frame.sort_values("distance", ignore_index=True)
 
-    def _check_sizes(self, sizes: np.ndarray) -> None:
+    def _checked_sizes(self, samples: Any) -> np.ndarray:
+        try:
+            sizes = np.atleast_1d(np.asarray(samples, dtype=float))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"samples must be numbers, such as 4000; got {samples!r}.") from error
         if not (np.isfinite(sizes) & (sizes >= 1)).all():
             raise InputError(f"samples must be at least 1; got {sizes.tolist()}.")
         one = len(self.pilots.sizes) == 1
@@ -153,6 +154,7 @@ class Projection(Result):
                 f"All pilots have {self.pilots.sizes[0]:g} samples, so nothing is known about "
                 "other sizes. Run pilots at a second size, at least three times as large."
             )
+        return sizes
 
     def to_frame(self) -> pd.DataFrame:
         """Return the pilots beside their predictions at the same mixture and size."""

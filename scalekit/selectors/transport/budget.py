@@ -14,6 +14,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 EXACT_LIMIT = 5_000  # points a side: some 8 s and 1 GB
 ENTROPIC_LIMIT = 20_000
 TORCH_BYTES = 3e8
+PAIR_BYTES = {"exact": 40.0, "entropic": 9.0}  # a pair of points: cost, kernel, arcs
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,12 @@ def estimate_cost(
             method = "sliced"
             reason += "; another quantity than W2, for ranking"
     if method == "exact":
-        return CostEstimate(method, 7.9 * (n * m / 25e6) ** 1.275, 40.0 * n * m, reason)
+        return CostEstimate(
+            method, 7.9 * (n * m / 25e6) ** 1.275, PAIR_BYTES[method] * n * m, reason
+        )
     if method == "entropic":
         seconds = 1e-7 * n * m * (1 + dim / 500)
-        return CostEstimate(method, seconds, 9.0 * n * m + TORCH_BYTES, reason)
+        return CostEstimate(method, seconds, PAIR_BYTES[method] * n * m + TORCH_BYTES, reason)
     seconds = 1.1e-8 * (n + m) * directions * (1 + dim / 200)
     return CostEstimate(method, seconds, 4.0 * (n + m) * dim + 3e8, reason)
 
@@ -69,13 +72,22 @@ def check_memory(method: Method, n: int, m: int, dim: int, directions: int = 100
     estimate = estimate_cost(n, m, dim, method, directions)
     free = available_memory()
     if estimate.bytes > 0.9 * free:
-        side = int((0.5 * free / 9) ** 0.5)
         raise InputError(
             f"{estimate.method} transport of {n:,} against {m:,} points needs "
-            f"{_size(estimate.bytes)}; {_size(free)} are free. Use the sliced distance, or a "
-            f"random subsample of at most {side // 1000 * 1000:,} points a side."
+            f"{_size(estimate.bytes)}; {_size(free)} are free. "
+            + _advice(estimate.method, n * m, dim, free)
         )
     return estimate
+
+
+def _advice(method: str, pairs: int, dim: int, free: float) -> str:
+    each = PAIR_BYTES.get(method)
+    side = int(0.5 * free / (8 * dim) if each is None else (0.5 * free / each) ** 0.5)
+    choices = [] if each is None else ["the sliced distance"]
+    if method == "exact" and PAIR_BYTES["entropic"] * pairs + TORCH_BYTES < 0.9 * free:
+        choices.insert(0, "the entropic method")
+    choices.append(f"a random subsample of at most {side // 100 * 100:,} points a side")
+    return f"Use {', or '.join(choices)}."
 
 
 def available_memory() -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.selectors.simplex import describe_mixture
@@ -47,7 +48,7 @@ class ClosestMixture(Result):
         text = (
             f"Closest mixture: {shares}\n"
             f"transport cost {self.value:.6g} ({self.cost}); no mixture is below {self.lower:.6g} "
-            f"(certified gap {self.gap:.2%}, {self.solves} solves)"
+            f"(certified gap {100 * self.gap:.2g} %, {self.solves} solves)"
         )
         return with_notes(text, self.notes)
 
@@ -91,6 +92,10 @@ def closest(problem: MixtureTransport, tolerance: float, max_solves: int) -> Clo
     The least value of the cuts' maximum is a lower bound for every mixture; the best solve is
     an upper bound; the search ends when they meet.
     """
+    if max_solves < 1:
+        raise InputError(f"max_solves must be at least 1; got {max_solves}.")
+    if not tolerance >= 0:
+        raise InputError(f"tolerance is a relative gap, 0 or more; got {tolerance}.")
     count = len(problem.sources)
     known = len(problem.cuts)
     point = np.full(count, 1 / count)
@@ -114,7 +119,7 @@ def closest(problem: MixtureTransport, tolerance: float, max_solves: int) -> Clo
             point = target
         if _solved(problem, point):
             break
-    notes = (*problem.notes, *_gap_note(best, lower, tolerance, max_solves))
+    notes = (*problem.notes, *_gap_note(best, lower, tolerance, len(problem.cuts) - known))
     return ClosestMixture(
         dict(zip(problem.sources, map(float, mixture), strict=True)),
         float(best),
@@ -150,12 +155,12 @@ def _least_of_cuts(problem: MixtureTransport) -> tuple[np.ndarray, float]:
     return point / point.sum(), float(found.x[count])
 
 
-def _gap_note(best: float, lower: float, tolerance: float, max_solves: int) -> list[Note]:
+def _gap_note(best: float, lower: float, tolerance: float, solves: int) -> list[Note]:
     gap = (best - lower) / max(abs(best), 1e-300)
     if gap <= tolerance:
         return []
     message = (
-        f"The search ended at a certified gap of {gap:.2%} after {max_solves} solves at most; "
-        "raise max_solves for a smaller one."
+        f"The search ended at a certified gap of {100 * gap:.2g} % after {solves} solves; "
+        "raise max_solves or tolerance."
     )
     return [Note("gap-open", "warning", message)]

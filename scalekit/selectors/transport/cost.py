@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,7 +61,9 @@ def check_device(device: str) -> None:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"Cannot compute on device '{device}': {reason} Use 'cpu'.") from error
+        raise InputError(
+            f"Cannot compute on device '{device}': {reason.rstrip('.')}. Use 'cpu'."
+        ) from error
 
 
 def class_distances(
@@ -109,12 +111,31 @@ def label_cost(
 
     The ground cost of OTDD, as projektor uses it with both weights 1 (arXiv 2307.02460).
     """
-    rows, columns, table = class_distances(a, b, rng=rng)
-    of_a, of_b = np.searchsorted(rows, a.known_labels), np.searchsorted(columns, b.known_labels)
     cost = feature_cost(a.features, b.features)
     cost *= feature_weight
-    cost += label_weight * table[np.ix_(of_a, of_b)]
+    add_class_cost(cost, a, b, label_weight, rng)
     return cost
+
+
+def add_class_cost(
+    cost: Any,
+    a: Sample,
+    b: Sample,
+    label_weight: float = 1.0,
+    rng: np.random.Generator | None = None,
+) -> None:
+    """Add label_weight * W2^2(class of x, class of x') to a cost (n, m), in place, by blocks.
+
+    `cost` is an array or a tensor on any device, and stays there.
+    """
+    rows, columns, table = class_distances(a, b, rng=rng)
+    of_a, of_b = np.searchsorted(rows, a.known_labels), np.searchsorted(columns, b.known_labels)
+    wide: Any = (label_weight * table)[:, of_b]  # (classes of a, m)
+    if not isinstance(cost, np.ndarray):
+        wide = cost.new_tensor(wide)
+    step = max(1, int(BLOCK_BYTES / (8 * len(of_b))))
+    for start in range(0, len(of_a), step):
+        cost[start : start + step] += wide[of_a[start : start + step]]
 
 
 def label_shares(sample: Sample, classes: np.ndarray) -> np.ndarray:
@@ -139,7 +160,7 @@ def check_labels(a: Sample, b: Sample) -> None:
     if without:
         raise InputError(
             f"A label-aware distance needs labels on both sides; '{without[0]}' has none. "
-            "Give (features, labels), or use a cost without labels."
+            "Give (features, labels) or a .npz file with both, or leave all labels out."
         )
     assert a.labels is not None
     assert b.labels is not None

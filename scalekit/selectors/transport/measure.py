@@ -159,7 +159,7 @@ def distance(
     value, lower, upper, interval = parts
     return Distance(
         value, lower, upper, interval, plan.method, cost, (left.name, right.name),
-        (len(left), len(right)), left.dim, _notes(left, right, plan),
+        (len(left), len(right)), left.dim, _notes(left, right, plan, cost, device),
         Provenance(f"{left.name}, {right.name}", f"{left.content_hash()}-{right.content_hash()}",
                    len(left) + len(right), seed=seed_of(rng)),
     )  # fmt: skip
@@ -190,15 +190,22 @@ def _transport(
 ) -> tuple[float, float, float, Interval]:
     from scipy.special import ndtri
 
-    from scalekit.selectors.transport.cost import feature_cost, feature_cost_torch, label_cost
+    from scalekit.selectors.transport.cost import (
+        add_class_cost,
+        check_labels,
+        feature_cost,
+        feature_cost_torch,
+    )
 
     matrix: Any
     if cost == "labels":
-        matrix = label_cost(a, b, rng=as_generator(rng))
-    elif method == "exact":
+        check_labels(a, b)
+    if method == "exact":
         matrix = feature_cost(a.features, b.features)
     else:
         matrix = feature_cost_torch(a.features, b.features, device)
+    if cost == "labels":
+        add_class_cost(matrix, a, b, rng=as_generator(rng))
     value, lower, f, g = _solve(matrix, a.mass, b.mass, method)
     error = np.sqrt(_variance_of_mean(f, a.mass) + _variance_of_mean(g, b.mass))
     half = float(ndtri((1 + level) / 2) * error)
@@ -233,7 +240,7 @@ def _variance_of_mean(potential: np.ndarray, mass: np.ndarray) -> float:
     return float((mass**2) @ centred**2)
 
 
-def _notes(a: Sample, b: Sample, plan: CostEstimate) -> tuple[Note, ...]:
+def _notes(a: Sample, b: Sample, plan: CostEstimate, cost: str, device: str) -> tuple[Note, ...]:
     notes = [Note("method", "info", f"Estimated before the start: {plan}.")]
     if plan.method == "sliced":
         message = "Squared sliced W2 is about W2 squared / d or less; compare it only with itself."
@@ -244,6 +251,15 @@ def _notes(a: Sample, b: Sample, plan: CostEstimate) -> tuple[Note, ...]:
             "fewer points; compare distances only at equal sample sizes."
         )
         notes.append(Note("finite-sample-bias", "info", message))
+    if cost == "labels" and (alone := np.setxor1d(a.classes, b.classes)).size:
+        message = (
+            f"Only one side has points of class {', '.join(map(str, alone))}: its points go to "
+            "other classes."
+        )
+        notes.append(Note("empty-class", "warning", message))
+    if device != "cpu" and plan.method != "entropic":
+        message = f"The {plan.method} method computes on the CPU; '{device}' was not used."
+        notes.append(Note("device-unused", "warning", message))
     if a.content_hash() == b.content_hash():
         message = f"'{a.name}' and '{b.name}' hold the same points."
         notes.append(Note("identical-samples", "warning", message))

@@ -22,7 +22,7 @@ from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.simplex import MixtureLike, as_mixtures
 from scalekit.selectors.transport.exact import Solution
 from scalekit.selectors.transport.problems import Cost, make_solver
-from scalekit.selectors.transport.samples import Sample, as_sample, check_same_features
+from scalekit.selectors.transport.samples import Sample, as_named_samples, as_sample
 
 if TYPE_CHECKING:
     from scalekit.selectors.transport.closest import ClosestMixture
@@ -149,7 +149,7 @@ class MixtureTransport:
     def survey(
         self, mixtures: MixtureLike | None = None, parts: int = 10, anchors: int = 10
     ) -> MixtureSurvey:
-        """Return bounds on a grid of mixtures (steps of 1/parts) from at most `anchors` solves."""
+        """Return bounds on a grid of mixtures (steps of 1/parts), `anchors` new solves at most."""
         from scalekit.selectors.transport.survey import survey
 
         return survey(self, mixtures, parts, anchors)
@@ -208,12 +208,8 @@ def mixture_transport(
     >>> problem.closest().mixture["near"] > 0.9
     True
     """
-    if len(sources) < 2:
-        raise InputError(f"A mixture needs at least two sources; got {len(sources)}.")
-    samples = [as_sample(value, str(name)) for name, value in sources.items()]
     goal = as_sample(target, "target")
-    for sample in samples:
-        check_same_features(sample, goal)
+    samples = list(as_named_samples(sources, goal).values())
     solver = make_solver(samples, goal, cost, as_generator(rng))
     provenance = Provenance(
         source=", ".join(sample.name for sample in [*samples, goal]),

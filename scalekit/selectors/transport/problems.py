@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -11,10 +11,10 @@ from scalekit.errors import InputError, did_you_mean
 from scalekit.selectors.transport.arcs import refine
 from scalekit.selectors.transport.budget import EXACT_LIMIT, check_memory
 from scalekit.selectors.transport.cost import (
+    add_class_cost,
     check_labels,
     feature_cost,
     feature_cost_torch,
-    label_cost,
 )
 from scalekit.selectors.transport.entropic import solve_entropic
 from scalekit.selectors.transport.exact import Solution, solve_exact
@@ -45,11 +45,13 @@ def make_solver(
     if cost == "labels":
         for sample in samples:
             check_labels(sample, target)
-        matrix = np.concatenate([label_cost(sample, target, rng=rng) for sample in samples])
-        return _EntropicSolver(matrix) if large else _ExactSolver(matrix)
-    if large:
-        return _EntropicSolver(feature_cost_torch(pooled, target.features))
-    return _ExactSolver(feature_cost(pooled, target.features))
+    matrix: Any = (feature_cost_torch if large else feature_cost)(pooled, target.features)
+    if cost == "labels":
+        first = 0
+        for sample in samples:
+            add_class_cost(matrix[first : first + len(sample)], sample, target, rng=rng)
+            first += len(sample)
+    return _EntropicSolver(matrix) if large else _ExactSolver(matrix)
 
 
 class _ExactSolver:

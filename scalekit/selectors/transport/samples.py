@@ -14,6 +14,7 @@ import pandas as pd
 from scalekit.errors import InputError, did_you_mean
 
 LABEL_COLUMNS = ("label", "labels", "y", "target")
+LARGEST_FEATURE = 1e150
 FEATURE_FILES = ".npy .npz .parquet .csv .tsv"
 
 
@@ -28,6 +29,7 @@ class Sample:
     labels: np.ndarray | None = None
     weights: np.ndarray | None = None
     name: str = "sample"
+    columns: tuple[str, ...] | None = None  # the names of the features, where a table gave them
 
     def __len__(self) -> int:
         return len(self.features)
@@ -79,11 +81,11 @@ def as_sample(value: Any, name: str = "sample", weights: np.ndarray | None = Non
         )
     if isinstance(value, (str, Path)):
         value = read_features(value)
-    labels = None
+    labels, columns = None, None
     if isinstance(value, tuple) and len(value) == 2:
         value, labels = value
     elif isinstance(value, pd.DataFrame):
-        value, labels = _split_frame(value, name)
+        value, labels, columns = _split_frame(value, name)
     elif isinstance(value, Mapping):
         value, labels = _split_mapping(value, name)
     features = _checked_features(_to_numpy(value), name)
@@ -92,7 +94,26 @@ def as_sample(value: Any, name: str = "sample", weights: np.ndarray | None = Non
         _checked_labels(labels, features, name),
         _checked_weights(weights, features, name),
         name,
+        columns,
     )
+
+
+def as_named_samples(sources: Any, target: Sample) -> dict[str, Sample]:
+    """Return the checked samples of a mapping from names to samples, as wide as `target`.
+
+    Raises InputError for anything but a mapping of two or more sources.
+    """
+    if not isinstance(sources, Mapping):
+        raise InputError(
+            "Sources are a mapping from names to samples, such as {'web': ..., 'code': ...}; "
+            f"got {type(sources).__name__}."
+        )
+    if len(sources) < 2:
+        raise InputError(f"A mixture needs at least two sources; got {len(sources)}.")
+    samples = {str(name): as_sample(value, str(name)) for name, value in sources.items()}
+    for sample in samples.values():
+        check_same_features(sample, target)
+    return samples
 
 
 def read_features(path: str | Path) -> Any:
@@ -126,16 +147,23 @@ def _to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-def _split_frame(frame: pd.DataFrame, name: str) -> tuple[Any, Any]:
+def _split_frame(frame: pd.DataFrame, name: str) -> tuple[Any, Any, tuple[str, ...]]:
     label = next((column for column in LABEL_COLUMNS if column in frame.columns), None)
     numbers = frame.drop(columns=[] if label is None else [label])
+    index = [str(column) for column in numbers if str(column).startswith("Unnamed:")]
+    if index:
+        raise InputError(
+            f"'{name}': column '{index[0]}' has no name; it looks like a row index written with "
+            "the table. Write it with index=False, or drop the column."
+        )
     text = [str(column) for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
     if text:
         raise InputError(
             f"'{name}': column '{text[0]}' is not numeric. Features are numbers; a label column "
             f"is called one of {', '.join(LABEL_COLUMNS)}. Drop other columns first."
         )
-    return numbers.to_numpy(dtype=float), None if label is None else frame[label].to_numpy()
+    labels = None if label is None else frame[label].to_numpy()
+    return numbers.to_numpy(dtype=float), labels, tuple(map(str, numbers.columns))
 
 
 def _split_mapping(value: Mapping[str, Any], name: str) -> tuple[Any, Any]:
@@ -148,6 +176,8 @@ def _split_mapping(value: Mapping[str, Any], name: str) -> tuple[Any, Any]:
 
 
 def _checked_features(raw: np.ndarray, name: str) -> np.ndarray:
+    if np.iscomplexobj(raw):
+        raise InputError(f"'{name}': features must be real numbers; got {raw.dtype}.")
     try:
         features = np.ascontiguousarray(raw, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -167,6 +197,12 @@ def _checked_features(raw: np.ndarray, name: str) -> np.ndarray:
         raise InputError(
             f"'{name}': feature {column} of row {row} is {features[row, column]} "
             f"({len(np.unique(bad[:, 0]))} rows have such values). Drop or impute these rows."
+        )
+    if np.abs(features).max() > LARGEST_FEATURE:
+        row, column = np.unravel_index(np.abs(features).argmax(), features.shape)
+        raise InputError(
+            f"'{name}': feature {column} of row {row} is {features[row, column]:.3g}; squared "
+            f"distances overflow above {LARGEST_FEATURE:g}. Rescale the features."
         )
     return features
 
@@ -204,9 +240,15 @@ def _checked_weights(weights: Any, features: np.ndarray, name: str) -> np.ndarra
 
 
 def check_same_features(a: Sample, b: Sample) -> None:
-    """Raise InputError where two samples have another number of features."""
+    """Raise InputError where two samples have another number of features, or another order."""
     if a.dim != b.dim:
         raise InputError(
             f"'{a.name}' has {a.dim} features and '{b.name}' has {b.dim}. "
             "Embed both with the same model."
+        )
+    if a.columns and b.columns and a.columns != b.columns and set(a.columns) == set(b.columns):
+        place = next(i for i, (x, y) in enumerate(zip(a.columns, b.columns, strict=True)) if x != y)
+        raise InputError(
+            f"'{a.name}' and '{b.name}' have the same features in another order: column {place} "
+            f"is '{a.columns[place]}' in one and '{b.columns[place]}' in the other. Reorder one."
         )

@@ -114,9 +114,10 @@ def survey(
         )  # fmt: skip
     else:
         points = as_mixtures(mixtures, problem.sources)
+    known = len(problem.cuts)
     problem.solve_vertices()
     lower, upper = problem.lower(points), problem.upper(points)
-    while len(problem.cuts) < max(anchors, len(problem.sources) + 1):
+    while len(problem.cuts) - known < max(anchors, len(problem.sources) + 1):
         widest = int(np.argmax(upper - lower))
         if upper[widest] - lower[widest] <= 1e-9 * abs(upper[widest]):
             break

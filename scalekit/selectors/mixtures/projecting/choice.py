@@ -167,6 +167,7 @@ def choose(
     grid = simplex_candidates(count, candidates, np.random.default_rng(0))
     grid = np.unique(np.concatenate([grid, pilots.mixtures]), axis=0)
     before = np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)[:1]
+    broken = [name for i, name in enumerate(sources) if before[0, i] > limits[i] + 1e-9]
     free = _points_error(projection, grid, size)
     allowed = np.unique(_clip(np.concatenate([grid, before]), limits).round(12), axis=0)
     points = np.concatenate([before, allowed])
@@ -211,7 +212,7 @@ def choose(
             for i, name in enumerate(sources)
             if points[best, i] >= limits[i] - 1e-9 and limits[i] < 1
         ),
-        notes=(*projection.notes, *_notes(projection, size, len(allowed))),
+        notes=(*projection.notes, *_notes(projection, size, len(allowed), broken)),
         provenance=projection.provenance,
     )
 
@@ -222,6 +223,10 @@ def _points_error(projection: Projection, points: np.ndarray, size: float) -> np
 
 def _limits(caps: Mapping[str, float] | None, sources: tuple[str, ...], size: float) -> np.ndarray:
     """Return the largest share of each source (m,)."""
+    if caps is not None and not isinstance(caps, Mapping):
+        raise InputError(
+            f"caps map a source to the most samples it can give; got {type(caps).__name__}."
+        )
     limits = np.ones(len(sources))
     for name, most in (caps or {}).items():
         if name not in sources:
@@ -256,8 +261,14 @@ def _clip(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _notes(projection: Projection, size: float, count: int) -> list[Note]:
+def _notes(projection: Projection, size: float, count: int, broken: list[str]) -> list[Note]:
     notes = [Note("candidates", "info", f"Chosen among {count:,} mixtures.")]
+    if broken:
+        message = (
+            f"The prior takes more of {', '.join(broken)} than the caps allow, so it may be better "
+            "than any mixture that can be had. Give prior=... within the caps for a gain that can."
+        )
+        notes.append(Note("prior-above-caps", "warning", message))
     times = size / projection.pilots.sizes[-1]
     if times > FAR:
         message = (

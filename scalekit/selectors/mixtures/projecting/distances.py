@@ -23,11 +23,13 @@ from scalekit.selectors.transport.samples import Sample
 
 FAMILIES = {
     "labels_tv": "total variation between label shares",
+    "labels_hellinger": "squared Hellinger distance of label shares",
     "otdd": "transport of features and labels (OTDD)",
     "w2": "transport of features (W2 squared)",
     "sliced": "sliced W2 squared",
 }
-NEED_LABELS = ("labels_tv", "otdd")
+NEED_LABELS = ("labels_tv", "labels_hellinger", "otdd")
+LABEL_FORMS = {"labels_tv": "shares", "labels_hellinger": "overlap"}
 MOST_ANCHORS = 120
 
 
@@ -35,7 +37,8 @@ MOST_ANCHORS = 120
 class DistanceTable:
     """One family: `left` (R + 1, c, m) and `right` (R + 1, c), read according to `form`.
 
-    "cuts": max over c of left @ p + right; "shares": half the sum over c of |left @ p + right|.
+    "cuts": max over c of left @ p + right; "shares": half the sum over c of |left @ p - right|;
+    "overlap": one less the sum over c of sqrt(left @ p * right).
     """
 
     name: str
@@ -57,10 +60,14 @@ class DistanceTable:
         return values if draws is None else values[draws]
 
     def _raw(self, mixtures: np.ndarray, row: int) -> np.ndarray:
-        table = mixtures @ self.left[row].T + self.right[row]
-        result: np.ndarray = (
-            table.max(axis=1) if self.form == "cuts" else np.abs(table).sum(axis=1) / 2
-        )
+        table, right = mixtures @ self.left[row].T, self.right[row]
+        result: np.ndarray
+        if self.form == "cuts":
+            result = (table + right).max(axis=1)
+        elif self.form == "shares":
+            result = np.abs(table - right).sum(axis=1) / 2
+        else:
+            result = 1 - np.sqrt(np.maximum(table, 0) * right).sum(axis=1)
         return result
 
 
@@ -84,7 +91,7 @@ def distance_tables(
 ) -> tuple[list[DistanceTable], tuple[Note, ...]]:
     """Return the tables of the named families (all that apply, by default), and their notes."""
     possible = available_families(list(samples.values()), target)
-    chosen = possible if names is None else list(names)
+    chosen = possible if names is None else list(dict.fromkeys(names))
     for name in chosen:
         if name not in FAMILIES:
             raise InputError(f"Unknown distance '{name}'. {did_you_mean(name, FAMILIES)}")
@@ -92,8 +99,8 @@ def distance_tables(
             raise InputError(f"The distance '{name}' needs labels on both sides.")
     tables, notes = [], []
     for name in chosen:
-        if name == "labels_tv":
-            tables.append(_label_table(list(samples.values()), target, draws, rng))
+        if name in LABEL_FORMS:
+            tables.append(_label_table(name, list(samples.values()), target, draws, rng))
             continue
         cost: Any = {"w2": "features", "otdd": "labels", "sliced": "sliced"}[name]
         problem = mixture_transport(samples, target, cost, rng)
@@ -117,11 +124,12 @@ def _cut_table(
 
 
 def _label_table(
-    samples: Sequence[Sample], target: Sample, draws: int, rng: np.random.Generator
+    name: str, samples: Sequence[Sample], target: Sample, draws: int, rng: np.random.Generator
 ) -> DistanceTable:
     classes = np.unique(np.concatenate([s.classes for s in [*samples, target]]))
     left = np.stack([_drawn_shares(s, classes, draws, rng) for s in samples], axis=2)
-    return DistanceTable("labels_tv", "shares", left, -_drawn_shares(target, classes, draws, rng))
+    right = _drawn_shares(target, classes, draws, rng)
+    return DistanceTable(name, LABEL_FORMS[name], left, right)
 
 
 def _drawn_shares(

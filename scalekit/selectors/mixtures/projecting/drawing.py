@@ -12,10 +12,9 @@ from scalekit.selectors.mixtures.projecting.members import Member, response
 if TYPE_CHECKING:
     from scalekit.selectors.mixtures.projection import Projection
 
-# How much the exponent may change per e-fold of samples beyond the pilots (sd, relative). A law
-# with a floor, E + A / N^a, has the local exponent a (1 - E/L); it falls by a E/L per e-fold,
-# .15 to .25 for a from .3 to .5 halfway to the floor.
-EXPONENT_DRIFT = 0.2
+# How much the exponent may change per e-fold of samples beyond the pilots (sd, relative): in all
+# mixtures alike, and in each of its own. Measured on 24 small tasks (benchmarks/LOG.md).
+EXPONENT_DRIFT, OWN_DRIFT = 0.4, 0.2
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,9 @@ def error_draws(
         sigma = part.member.sigma[part.pick][:, None]
         centre, spread = _effect_draws(projection, part, known)
         shared = rng.normal(size=(len(sigma), of_point.max() + 1))[:, of_point]
-        mean = part.fitted + centre + spread * shared
+        own = rng.normal(size=(len(sigma), of_point.max() + 1))[:, of_point]
+        bend = OWN_DRIFT * _slope_beyond(projection, part.member, part.pick, np.log(samples))
+        mean = part.fitted + centre + spread * shared + bend * own
         means.append(mean)
         runs.append(mean + sigma * rng.normal(size=mean.shape))
     return (
@@ -99,20 +100,25 @@ def _parts(projection: Projection, points: np.ndarray, samples: np.ndarray) -> l
         for row, table in enumerate(member.columns(points, logs, used)):
             mine = place == row
             fitted[mine] = member.terms[pick[mine]] @ table.T
-        parts.append(_Part(member, pick, fitted + _drift(projection, member, pick, logs)))
+        bend = EXPONENT_DRIFT * np.random.default_rng(1).normal(size=(count, 1))
+        parts.append(
+            _Part(member, pick, fitted + bend * _slope_beyond(projection, member, pick, logs))
+        )
     return parts
 
 
-def _drift(
+def _slope_beyond(
     projection: Projection, member: Member, pick: np.ndarray, logs: np.ndarray
 ) -> np.ndarray:
-    """Return draws of the bend beyond the pilots' sizes, zero inside them."""
+    """Return what a drift of the exponent by all of itself an e-fold would add (D, k).
+
+    Zero inside the pilots' sizes; beyond, the parabola that is zero at both their ends.
+    """
     if member.form != "surface" or not member.scaling.with_sizes:
         return np.zeros((len(pick), len(logs)))
     low, high = np.log(projection.pilots.sizes[[0, -1]])
     beyond = np.maximum((logs - low) * (logs - high), 0) / 2
-    bend = EXPONENT_DRIFT * np.random.default_rng(1).normal(size=len(pick))
-    result: np.ndarray = (bend * member.terms[pick, 1])[:, None] * beyond
+    result: np.ndarray = member.terms[pick, 1][:, None] * beyond
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,27 +13,28 @@ from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.mixtures.projecting.distances import distance_tables
-from scalekit.selectors.mixtures.projecting.drawing import EXPONENT_DRIFT
+from scalekit.selectors.mixtures.projecting.drawing import EXPONENT_DRIFT, OWN_DRIFT
 from scalekit.selectors.mixtures.projecting.members import Member, fit_member, fit_published, weigh
 from scalekit.selectors.mixtures.projecting.pilots import Pilots, read_pilots
 from scalekit.selectors.mixtures.projecting.published import FORMS, noise_amplification
 from scalekit.selectors.mixtures.projection import Projection
-from scalekit.selectors.transport.samples import as_sample, check_same_features
+from scalekit.selectors.transport.samples import as_named_samples, as_sample, read_features
 
 DISTANCE_DRAWS = 20  # bootstrap draws of the disclosed samples
 SPREAD_WANTED = 3.0
+LEAST_DRAWS = 40
 
 
 def project(
     sources: Mapping[str, Any],
     validation: Any,
-    pilots: pd.DataFrame,
+    pilots: pd.DataFrame | str | Path,
     *,
     metric: str | None = None,
     samples: str = "samples",
     higher_is_better: bool | None = None,
     form: str = "surface",
-    distances: Sequence[str] | None = None,
+    distances: str | Sequence[str] | None = None,
     confidence_level: float = 0.95,
     draws: int = 1000,
     rng: RandomState = 0,
@@ -40,10 +42,11 @@ def project(
     """Project a metric to any mixture and size, from pilot runs and disclosed samples.
 
     `sources` maps names to disclosed samples (arrays (n, d), pairs (features, labels), feature
-    files); `validation` is a sample of the target; `pilots` has one row a run: the share of each
-    source, the column `samples`, and the metric (accuracy, or a loss). `distances` restricts the
-    families ("labels_tv", "otdd", "w2", "sliced"); all that apply are weighed by how well they
-    predict held-out mixtures, beside a surface without distance.
+    files); `validation` is a sample of the target; `pilots` (a table, or the file of one) has one
+    row a run: the share of each source, the column `samples`, and the metric (accuracy, or a
+    loss). `distances` restricts the families ("labels_tv", "labels_hellinger", "otdd", "w2",
+    "sliced"); all that apply are weighed by how well they predict held-out mixtures, beside a
+    surface without distance.
 
     `form` "surface" is our default (see `surface`): error, not accuracy; few terms; an exponent
     shared across mixtures. "projektor" and "projektor_notebook" are the published stages
@@ -64,13 +67,14 @@ def project(
         raise InputError(f"Unknown form '{form}'. {did_you_mean(form, ('surface', *FORMS))}")
     if not 0 < confidence_level < 1:
         raise InputError(f"confidence_level must lie between 0 and 1; got {confidence_level}.")
-    disclosed = {str(name): as_sample(value, str(name)) for name, value in sources.items()}
-    if len(disclosed) < 2:
-        raise InputError(f"A mixture needs at least two sources; got {len(disclosed)}.")
+    if draws < LEAST_DRAWS:
+        raise InputError(f"draws must be at least {LEAST_DRAWS} for an interval; got {draws}.")
+    if isinstance(distances, str):
+        distances = [distances]
+    table = read_features(pilots) if isinstance(pilots, (str, Path)) else pilots
     target = as_sample(validation, "validation")
-    for sample in disclosed.values():
-        check_same_features(sample, target)
-    runs = read_pilots(pilots, list(disclosed), metric, samples, higher_is_better)
+    disclosed = as_named_samples(sources, target)
+    runs = read_pilots(table, list(disclosed), metric, samples, higher_is_better)
     generator = as_generator(rng)
     if form != "surface" and distances is None:
         distances = ["otdd" if target.labels is not None else "w2"]
@@ -87,7 +91,7 @@ def project(
     return Projection(
         runs, tuple(members), form, confidence_level,
         (*runs.notes, *notes, *_notes(runs, members, form, disclosed_sizes)),
-        Provenance("pilots", hash_frame(pilots), len(pilots), seed=seed_of(rng)),
+        Provenance("pilots", hash_frame(table), len(table), seed=seed_of(rng)),
     )  # fmt: skip
 
 
@@ -122,7 +126,8 @@ def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str)
             message = (
                 "The error falls as a power of samples, with no floor. Intervals beyond the "
                 f"pilots let the exponent drift by {EXPONENT_DRIFT:.0%} of itself (sd) per "
-                "e-fold of samples; a floor nearby is not covered."
+                f"e-fold of samples in all mixtures alike, by {OWN_DRIFT:.0%} in each of its own; "
+                "a floor nearby is not covered."
             )
             notes.append(Note("no-floor", "info", message))
     else:

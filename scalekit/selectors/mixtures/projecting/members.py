@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scalekit.errors import InputError
 from scalekit.selectors.mixtures.projecting.distances import DistanceTable
 from scalekit.selectors.mixtures.projecting.pilots import Pilots
 from scalekit.selectors.mixtures.projecting.published import (
@@ -201,6 +202,13 @@ def fit_published(
     for size in sizes:
         rows = pilots.samples == size
         columns = stage_one_features(pilots.mixtures[pilots.which[rows]], distance[rows], form)
+        needed = np.linalg.matrix_rank(columns, tol=1e-10 * np.linalg.norm(columns, 2)) + 1
+        if len(columns) < needed:
+            raise InputError(
+                f"The form '{form}' has as many coefficients as there are pilot mixtures at "
+                f"{size:g} samples ({len(columns)}): no error is left to make an interval from. "
+                "Add mixtures there, or use form='surface'."
+            )
         centre, root, free = least_squares(columns, y[rows])
         scale = np.sqrt(free / rng.chisquare(free, size=draws))
         normal = rng.normal(size=(draws, root.shape[1])) * scale[:, None]

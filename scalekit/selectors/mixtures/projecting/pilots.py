@@ -15,6 +15,8 @@ from scalekit.selectors.simplex import as_mixtures
 HIGHER_IS_BETTER = ("accuracy", "acc", "f1", "map", "auc", "bleu", "score", "recall", "precision")
 LOWER_IS_BETTER = ("loss", "error", "perplexity", "cross_entropy", "nll", "mae", "rmse", "wer")
 
+LEAST_MIXTURES = 3  # one held out, two to fit
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -71,6 +73,12 @@ def read_pilots(
             f"pilots must be a table with a column for each source; got {type(table).__name__}."
         )
     name = _metric_column(table, sources, samples, metric)
+    taken = [column for column in [samples, name] if [*sources, samples, name].count(column) > 1]
+    if taken:
+        raise InputError(
+            f"The column '{taken[0]}' of the pilots would be read twice, as samples, metric or the "
+            "share of a source. Rename the source, or give samples='...' and metric='...'."
+        )
     for column in [*sources, samples]:
         if column not in table.columns:
             raise ColumnNotFoundError(
@@ -156,7 +164,17 @@ def _grouped(
     sources: tuple[str, ...],
     metric: Metric,
 ) -> Pilots:
+    if np.ptp(error) <= 1e-12 * np.abs(error).max():
+        raise InputError(
+            f"'{metric.name}' is {metric.from_error(error)[0]:g} in all pilots, so neither "
+            "mixture nor size has an effect to project."
+        )
     mixtures, of_run = np.unique(shares.round(9), axis=0, return_inverse=True)
+    if len(mixtures) < LEAST_MIXTURES:
+        raise InputError(
+            f"The pilots have {len(mixtures)} distinct mixture(s); a projection over mixtures "
+            f"needs {LEAST_MIXTURES}, and {3 * (len(sources) + 1)} or more are advised."
+        )
     keys, row_of_run = np.unique(
         np.column_stack([of_run.ravel(), samples]), axis=0, return_inverse=True
     )
