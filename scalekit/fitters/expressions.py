@@ -56,7 +56,7 @@ def symbol(name: str) -> Expr:
     return Expr("name", name)
 
 
-ZERO, ONE, TWO = const(0), const(1), const(2)
+ZERO, ONE = const(0), const(1)
 
 
 def value_of(expr: Expr) -> float | None:

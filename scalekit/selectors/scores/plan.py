@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from scalekit.errors import InputError
 from scalekit.selectors.scores.catalogue import VECTORS, computed_in_a_pass
-from scalekit.selectors.scores.outputs import OUTPUT_SCORES
 
 # objective of the backward pass -> the scores that it serves
 OBJECTIVES = {
@@ -115,11 +114,6 @@ def compile_plan(names: Iterable[str], n_checkpoints: int = 1, has_reference: bo
         has_reference=has_reference,
         n_checkpoints=n_checkpoints,
     )
-
-
-def is_output_score(name: str) -> bool:
-    """Whether a column comes from the logits alone."""
-    return name in OUTPUT_SCORES or name == "grand_last"
 
 
 def clock(seconds: float) -> str:

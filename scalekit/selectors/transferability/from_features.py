@@ -7,7 +7,6 @@ from scipy.special import digamma
 
 NEIGHBOUR, NEAREST = 3, 1.0  # of TMI: which neighbour, and the least distance counted
 DISTORTION = 1e-4  # of TransRate
-LOGME_ROUNDS, LOGME_STILL = 11, 1e-3
 PAIRS = 4_000_000  # distances held at once
 
 

@@ -12,7 +12,6 @@ Sources: Schmitzer 2019 (stabilised sparse scaling), Feydy et al. 2019 (divergen
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,6 @@ from scalekit.selectors.transport.exact import check_problem
 
 if TYPE_CHECKING:
     import torch
-
-Progress = Callable[[str], None]
 
 FIRST_EPSILON, SHRINK = 0.1, 4.0  # the first stage, relative to the mean cost; then a quarter each
 STAGE_STEPS, LAST_STEPS = 20, 200
