@@ -152,7 +152,7 @@ def test_predict_says_what_is_wrong_with_its_source(runs: Path, tmp_path: Path) 
     told = scalekit("predict", runs, *at).stderr
     assert "runs.csv is a table, not a saved result" in told
     assert "scalekit fit runs.csv -o fit.json" in told
-    assert "is a table" in scalekit("frontier", runs, "--flops", "1e22").stderr
+    assert "is no saved fit" in scalekit("frontier", runs, "--flops", "1e22").stderr
     choice = tmp_path / "choice.json"
     scalekit("choose-law", runs, "--law", "chinchilla", "-o", choice)
     for command in (("predict", choice, *at), ("frontier", choice, "--flops", "1e22")):

@@ -27,6 +27,17 @@ def test_equal_exponents_cross_once_where_constants_make_up_for_amplitudes() -> 
     assert power_law_crossings((1.5, 3, 0.5), (2.0, 1, 0.5)) == pytest.approx([expected])
 
 
+def test_crossings_far_from_the_extremum_are_found() -> None:
+    first, second = (1.0, 2.0, 0.5234375), (2.0, 0.5, 0.5242889814885205)
+    (root,) = power_law_crossings(first, second)
+    assert value(first, np.array([root])) == pytest.approx(value(second, np.array([root])))
+
+
+def test_crossings_that_no_float_can_hold_are_left_out() -> None:
+    assert power_law_crossings((1.0, 1.0, 0.05), (1.0, 2.0, 0.05078125)) == []
+    assert power_law_crossings((2.0, 1.0, 0.001), (1.0, 3e9, 0.001)) == []
+
+
 @given(laws, laws)
 @settings(max_examples=150, deadline=None)
 def test_two_power_laws_cross_at_most_twice_and_agree_there(

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+LARGEST_LOG = 690.0  # of a scale that a float holds
 POINTS = 512  # of the grid in log scale; a dip between two points is looked for as well
 
 Difference = Callable[[np.ndarray], np.ndarray]
@@ -19,7 +20,8 @@ def power_law_crossings(
 
     In log x the difference is a sum of three exponentials, so it has at most two roots, one on
     each side of its only extremum (Xiao 2024, arXiv:2409.15156, studies such crossings). Equal
-    laws cross nowhere. Amplitudes and exponents are positive.
+    laws cross nowhere. Amplitudes and exponents are positive. Scales that no float can hold
+    (beyond 1e300) are left out.
 
     >>> [round(x, 3) for x in power_law_crossings((0.0, 8.0, 0.5), (0.0, 2.0, 0.25))]
     [256.0]
@@ -28,9 +30,9 @@ def power_law_crossings(
     gap = e1 - e2
     if s1 == s2:
         ratio = (a2 - a1) / gap if gap else 0.0
-        return [float(ratio ** (1 / s1))] if ratio > 0 else []
+        return _scales([np.log(ratio) / s1] if ratio > 0 else [])
     if gap == 0:
-        return [float((a1 / a2) ** (1 / (s1 - s2)))]
+        return _scales([(np.log(a1) - np.log(a2)) / (s1 - s2)])
 
     def difference(u: float) -> float:
         # divided by the larger term, so that nothing overflows far out
@@ -41,12 +43,21 @@ def power_law_crossings(
     from scipy.optimize import brentq
 
     turn = np.log(a1 * s1 / (a2 * s2)) / (s1 - s2)
-    width = 800.0 / min(s1, s2)
+    (steep, s), (flat, r) = sorted(((a1, s1), (a2, s2)), key=lambda law: -law[1])
+    # to the left of `left` the steeper term outweighs the rest, to the right of `right` the gap
+    outweighs = np.log(steep) - np.log(4 * flat), np.log(steep) - np.log(4 * abs(gap))
+    left = min(turn, outweighs[0] / (s - r), outweighs[1] / s) - 1
+    faint = [(np.log(4 * a) - np.log(abs(gap))) / k for a, k in ((a1, s1), (a2, s2))]
+    right = max(turn, *faint) + 1
     roots = []
-    for low, high in ((turn - width, turn), (turn, turn + width)):
+    for low, high in ((left, turn), (turn, right)):
         if difference(low) * difference(high) < 0:
-            roots.append(float(np.exp(brentq(difference, low, high, xtol=1e-13, rtol=1e-15))))
-    return roots
+            roots.append(brentq(difference, low, high, xtol=1e-13, rtol=1e-15))
+    return _scales(roots)
+
+
+def _scales(logs: list[float]) -> list[float]:
+    return [float(np.exp(u)) for u in logs if abs(u) < LARGEST_LOG]
 
 
 def crossings(difference: Difference, low: float, high: float, points: int = POINTS) -> np.ndarray:

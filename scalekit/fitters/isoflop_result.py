@@ -133,7 +133,10 @@ class Isoflops(Result):
     def _shown(self) -> pd.DataFrame:
         """Return the budgets as text: each best size with its interval."""
         table = pd.DataFrame(
-            {"FLOPs": self.table["flops"].map(format_quantity), "runs": self.table["runs"]}
+            {
+                "FLOPs": self.table["flops"].map(format_quantity),
+                "runs": self.table["runs"].astype(int),
+            }
         )
         for name, write in (
             ("params", format_quantity),
