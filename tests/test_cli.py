@@ -95,7 +95,7 @@ def test_rows_can_be_chosen_and_a_formula_given(runs: Path) -> None:
         (["--columns", "params=size"], "size"),
         (["--at", "params=70e9,tokens"], "name=value pairs"),
         (["--at", "params=lots,tokens=1T"], "Cannot read 'lots' as a quantity"),
-        (["--at", "width=3"], "needs the scale"),
+        (["--at", "width=3"], "needs params and tokens to predict; given are width"),
         (["--objective", "hubber"], "Did you mean 'huber_log'"),
         (["--interval", "bayes"], "no interval method"),
         (["--level", "95"], "between 0 and 1"),
@@ -152,7 +152,7 @@ def test_predict_says_what_is_wrong_with_its_source(runs: Path, tmp_path: Path) 
     told = scalekit("predict", runs, *at).stderr
     assert "runs.csv is a table, not a saved result" in told
     assert "scalekit fit runs.csv -o fit.json" in told
-    assert "is a table" in scalekit("frontier", runs, "--flops", "1e22").stderr
+    assert "is no saved fit" in scalekit("frontier", runs, "--flops", "1e22").stderr
     choice = tmp_path / "choice.json"
     scalekit("choose-law", runs, "--law", "chinchilla", "-o", choice)
     for command in (("predict", choice, *at), ("frontier", choice, "--flops", "1e22")):

@@ -162,8 +162,10 @@ def _require_scales(law: Law, given: Mapping[str, Any]) -> None:
     missing = [name for name in law.scales if name not in given]
     if missing:
         raise ColumnNotFoundError(
-            f"The law '{law.name}' needs the scale '{missing[0]}' to predict; given "
-            f"are {', '.join(map(str, given)) or 'none'}."
+            f"The law '{law.name}' needs {' and '.join(law.scales)} to predict; given are "
+            f"{', '.join(map(str, given)) or 'none'}. Add {' and '.join(missing)}: --at "
+            f"{','.join(f'{name}=...' for name in law.scales)} (in Python "
+            f"predict({', '.join(f'{name}=...' for name in law.scales)}))."
         )
 
 
