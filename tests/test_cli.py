@@ -174,3 +174,27 @@ def test_demo_fits_the_bundled_runs_and_draws_them(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {
         "demo.png", "demo.svg", "demo.json", "demo.npz"
     }  # fmt: skip
+
+
+def test_frontier_takes_budgets_with_commas_and_names_the_option(
+    runs: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "fit.json"
+    scalekit("fit", runs, "--where", "recipe=a", "--resamples", "50", "-o", saved)
+    done = scalekit("frontier", saved, "--flops", "1e21,2e21", "--flops", "4e21", "--json")
+    assert [row["flops"] for row in json.loads(done.stdout)["table"]] == [1e21, 2e21, 4e21]
+    assert (
+        "error: --flops: Cannot read 'lots'"
+        in scalekit("frontier", saved, "--flops", "lots").stderr
+    )
+
+
+def test_each_note_is_said_once_and_commands_to_copy_are_quoted(runs: Path) -> None:
+    table = pd.read_csv(runs)
+    table["recipe"] = table["recipe"].map({"a": "long lr", "b": "short lr"})
+    table.loc[0, "val_loss"] = np.nan
+    table.to_csv(runs, index=False)
+    done = scalekit("fit", runs, "--resamples", "50")
+    assert done.stderr.count("[rows_left_out]") == 1
+    assert done.stderr.startswith("runs.csv: 29 rows used, 1 left out")
+    assert "--where 'recipe=long lr'" in done.stderr

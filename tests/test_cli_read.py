@@ -131,6 +131,7 @@ def test_a_selection_judges_its_own_rows(tmp_path: Path) -> None:
     runs = read_runs(path, quiet=True)
     kept = runs.where("State=finished", "n_params>1M")
     codes = [note.code for note in kept.notes]
-    assert "unfinished_runs" not in codes and "one_row" in codes
+    assert "unfinished_runs" not in codes
+    assert "one_row" in codes
     assert "1 of 4 rows have State=finished and n_params>1M." in str(kept.notes)
     assert runs.where() is runs

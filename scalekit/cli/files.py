@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalekit.errors import InputError
+from scalekit.files import read_delimited
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,4 +22,4 @@ def read_plain_table(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     if path.suffix not in (".csv", ".tsv"):
         raise InputError(f"{path}: tables are read from .csv, .tsv and .parquet files.")
-    return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+    return read_delimited(path)

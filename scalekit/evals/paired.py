@@ -158,7 +158,8 @@ def _refusal(refused: list[Pair]) -> str:
         f"No seed noise is known for {names}: one seed per recipe, no other recipe of the log has "
         "two, and the published table does not list it. A paired item test alone would call a "
         "third of equal recipes different. Train a second seed, or state the seed SD "
-        "(seed_sd=0.005 is half a point; seed_sd=0 asks about these two checkpoints only)."
+        "(--seed-sd 0.005 is half a point, --seed-sd 0 asks about these two checkpoints only; in "
+        "Python seed_sd=0.005)."
     )
 
 

@@ -66,7 +66,8 @@ class Agreement(Result):
             self._shown().to_string(index=False, float_format="{:.3f}".format),
         ]
         for name, count in self.seeds_needed.items():
-            lines.append(f"{name}: about {count:.0f} seeds for selections that overlap by {ENOUGH}")
+            needed = f"about {count:.0f} seeds" if np.isfinite(count) else "more than 256 seeds"
+            lines.append(f"{name}: {needed} for selections that overlap by {ENOUGH}")
         return with_notes("\n".join(lines), self.notes)
 
     def _shown(self) -> pd.DataFrame:
