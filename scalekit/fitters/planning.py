@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from scalekit.columns import SCALES, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.curve import Curve
@@ -56,7 +57,7 @@ def next_runs(
     frame = candidates.frame if isinstance(candidates, RunTable) else pd.DataFrame(candidates)
     if most < 1 or not budget > 0:
         raise InputError(f"next_runs: most ({most}) is 1 or more, budget ({budget}) positive.")
-    frame = _offered(result, frame.reset_index(drop=True))
+    frame = _offered(result, _with_numbers(frame.reset_index(drop=True)))
     cost = _costs(result, frame)
     asked = ask(result, question, at)
     outcomes, scatter = _outcomes(result, frame, noise)
@@ -91,6 +92,12 @@ def next_runs(
         asked.estimate, before, float(budget), result.confidence_level,
         tuple(_notes(asked, table, before)), result.provenance,
     )  # fmt: skip
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the candidates with scales and costs as numbers: "7B" is 7e9."""
+    named = [name for name in (*SCALES, "step", "cost") if name in frame]
+    return frame.assign(**{name: as_numbers(frame[name], name, "the candidates") for name in named})
 
 
 def _offered(result: Fit | Comparison, frame: pd.DataFrame) -> pd.DataFrame:
