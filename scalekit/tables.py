@@ -192,11 +192,6 @@ class RunTable(Result):
         ax.set_title(f"{self.provenance.source}: {len(self)} rows{shown}", fontsize="medium")
         return ax
 
-    def _repr_html_(self) -> str:
-        shown = replace(self, frame=self.frame.head(10))
-        more = f"<p>... {len(self)} rows in all</p>" if len(self) > len(shown) else ""
-        return Result._repr_html_(shown) + more
-
 
 def check_runs(
     frame: pd.DataFrame,
