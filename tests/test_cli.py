@@ -153,18 +153,14 @@ def test_predict_says_what_is_wrong_with_its_source(runs: Path, tmp_path: Path) 
     assert "runs.csv is a table, not a saved result" in told
     assert "scalekit fit runs.csv -o fit.json" in told
     assert "is no saved fit" in scalekit("frontier", runs, "--flops", "1e22").stderr
-    choice = tmp_path / "choice.json"
+    rolled, choice = tmp_path / "rolled.json", tmp_path / "choice.json"
+    scalekit("heldout", runs, "--law", "chinchilla", "-o", rolled)
     scalekit("choose-law", runs, "--law", "chinchilla", "-o", choice)
-    for command in (("predict", choice, *at), ("frontier", choice, "--flops", "1e22")):
-        told = scalekit(*command).stderr
-        assert "of kind 'choice', and a fit is needed" in told
-        assert "scalekit fit" in told
-    assert "saved result" in scalekit("predict", tmp_path / "none.json", *at).stderr
-    assert "--at" in scalekit("predict", "published:hoffmann2022").stderr
-    saved = tmp_path / "fit.json"
-    scalekit("fit", runs, "-o", saved)
-    saved.with_suffix(".npz").unlink()
-    assert "Copy both" in scalekit("predict", saved, *at).stderr
+    told = scalekit("predict", rolled, *at).stderr
+    assert "of kind 'roll_out', and a fit is needed" in told
+    told = scalekit("frontier", choice, "--flops", "1e22").stderr
+    assert "of kind 'choice', and a fit is needed" in told
+    assert "scalekit fit runs.csv -o fit.json" in told
 
 
 def test_demo_fits_the_bundled_runs_and_draws_them(tmp_path: Path) -> None:
@@ -187,6 +183,12 @@ def test_frontier_takes_budgets_with_commas_and_names_the_option(
         "error: --flops: Cannot read 'lots'"
         in scalekit("frontier", saved, "--flops", "lots").stderr
     )
+
+
+def test_predict_reads_what_choose_law_saved(runs: Path, tmp_path: Path) -> None:
+    saved, at = tmp_path / "choice.json", ("--at", "params=1e10,tokens=1e11")
+    chosen = scalekit("choose-law", runs, "--where", "recipe=a", *at, "-o", saved)
+    assert scalekit("predict", saved, *at).stdout.strip() == chosen.stdout.partition("\n")[0]
 
 
 def test_each_note_is_said_once_and_commands_to_copy_are_quoted(runs: Path) -> None:
