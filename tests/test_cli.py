@@ -161,6 +161,12 @@ def test_predict_says_what_is_wrong_with_its_source(runs: Path, tmp_path: Path) 
     told = scalekit("frontier", choice, "--flops", "1e22").stderr
     assert "of kind 'choice', and a fit is needed" in told
     assert "scalekit fit runs.csv -o fit.json" in told
+    assert "saved result" in scalekit("predict", tmp_path / "none.json", *at).stderr
+    assert "--at" in scalekit("predict", "published:hoffmann2022").stderr
+    saved = tmp_path / "fit.json"
+    scalekit("fit", runs, "-o", saved)
+    saved.with_suffix(".npz").unlink()
+    assert "Copy both" in scalekit("predict", saved, *at).stderr
 
 
 def test_demo_fits_the_bundled_runs_and_draws_them(tmp_path: Path) -> None:
