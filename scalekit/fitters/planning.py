@@ -18,7 +18,7 @@ from scalekit.fitters.plan import SETTLED, Plan
 from scalekit.fitters.questions import Question, ask
 from scalekit.notes import Note
 from scalekit.tables import RunTable
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 MOST_SURE = 0.999  # the probability that a finite number of draws can say
 SMALLEST_GAIN = 1e-3  # of the variance: a run that removes less is not worth naming
@@ -70,8 +70,8 @@ def next_runs(
     affordable = cost <= budget
     if not affordable.any():
         raise InputError(
-            f"None of the {len(frame)} candidates costs at most {format_quantity(budget)} FLOPs; "
-            f"the cheapest costs {format_quantity(float(cost.min()))}."
+            f"None of the {len(frame)} candidates costs at most {format_scale(budget, 'flops')} "
+            f"FLOPs; the cheapest costs {format_scale(float(cost.min()), 'flops')}."
         )
     joint = np.cov(np.concatenate([asked.draws[good], outcomes[good]], axis=1).T)
     alone = _gain(joint, asked.size, scatter)
