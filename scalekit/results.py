@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+SUFFIXES = (".json", *TABLE_SUFFIXES, *PLOT_SUFFIXES, ".html", ".txt", ".md")
 MOST_ROWS = 30  # of a table in a notebook
 TABLES = (*TABLE_SUFFIXES, ".jsonl")  # suffixes of tables that are read
 
@@ -122,6 +123,7 @@ class Result:
         .csv .tsv .parquet the table, .png .svg .pdf the plot, .html a page, .txt and .md the
         summary. Raises OutputError where the path cannot be written.
         """
+        check_target(path)
         target, suffix = Path(path), Path(path).suffix.lower()
         if suffix == ".json":
             return _save_json(self, target)
@@ -131,10 +133,7 @@ class Result:
             return save_plot(self.plot(), target)
         if suffix == ".html":
             return write_text(target, f"<!doctype html><meta charset='utf-8'>{self._repr_html_()}")
-        if suffix in (".txt", ".md"):
-            return write_text(target, self.summary() + "\n")
-        known = ".json .csv .tsv .parquet .png .svg .pdf .html .txt .md"
-        raise OutputError(f"Cannot tell a format from '{target.name}'. Use one of: {known}.")
+        return write_text(target, self.summary() + "\n")
 
     def __repr__(self) -> str:
         return self.summary()
@@ -164,6 +163,20 @@ def answer_of(summary: str) -> list[str]:
     """
     first, *others = summary.split("\n")
     return [first, *itertools.takewhile(lambda line: line[:1].strip(), others)]
+
+
+def check_target(path: str | Path) -> None:
+    """Raise OutputError where no result can be written to `path`: its suffix, or its folder."""
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"Cannot tell a format from '{target.name}'. Use one of: {' '.join(SUFFIXES)}."
+        )
+    if not target.parent.is_dir():
+        raise OutputError(
+            f"Cannot write {target}: there is no directory {target.parent}. "
+            "Make it first, or choose another path."
+        )
 
 
 def with_notes(text: str, notes: tuple[Note, ...]) -> str:

@@ -192,7 +192,10 @@ def rows_where(
         raise ColumnNotFoundError(f"{source} has no column '{name}'. {did_you_mean(name, known)}")
     values = frame[column]
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        rows = COMPARE[comparison](values, parse_quantity(value))
+        try:
+            rows = COMPARE[comparison](values, parse_quantity(value))
+        except InputError as error:
+            raise InputError(f"'{name}' holds numbers, in '{condition}': {error}") from None
     elif comparison in ("=", "==", "!="):
         rows = COMPARE[comparison](values.astype(str), value)
     else:

@@ -206,3 +206,16 @@ def test_each_note_is_said_once_and_commands_to_copy_are_quoted(runs: Path) -> N
     assert done.stderr.count("[rows_left_out]") == 1
     assert done.stderr.startswith("runs.csv: 29 rows used, 1 left out")
     assert "--where 'recipe=long lr'" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["fit.xlsx", "no/such/folder/fit.json"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(runs: Path, target: str) -> None:
+    done = scalekit("fit", runs, "-o", target)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: Cannot ")
+    assert "rows" not in done.stderr
+
+
+def test_a_condition_that_is_no_number_is_named(runs: Path) -> None:
+    told = scalekit("fit", runs, "--where", "n_tokens>=lots").stderr
+    assert "'n_tokens' holds numbers, in 'n_tokens>=lots': Cannot read 'lots'" in told

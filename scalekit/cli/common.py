@@ -23,12 +23,27 @@ T = TypeVar("T")
 
 HANDLED_ERROR, NOTE_OF_ERROR = 1, 3
 
+
+def _check_outputs(paths: list[Path] | None) -> list[Path] | None:
+    """Refuse a file that cannot be written before the work begins, not after it."""
+    from scalekit.results import check_target
+
+    try:
+        for path in paths or []:
+            check_target(path)
+    except ScalekitError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(HANDLED_ERROR) from None
+    return paths
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")]
 Output = Annotated[
     list[Path] | None,
     typer.Option(
         "--output",
         "-o",
+        callback=_check_outputs,
         help="Write the result; the suffix names the format "
         "(.json .csv .tsv .parquet .png .svg .pdf .html .txt). May be given several times.",
     ),

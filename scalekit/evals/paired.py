@@ -63,7 +63,9 @@ def compare_models(
     if adjust not in ADJUSTMENTS:
         raise InputError(f"No correction '{adjust}'. {did_you_mean(adjust, ADJUSTMENTS)}")
     if not 0.5 < confidence_level < 1:
-        raise InputError(f"confidence_level must be in (0.5, 1); got {confidence_level}.")
+        raise InputError(
+            f"confidence_level (--level) must lie between 0.5 and 1; got {confidence_level}."
+        )
     prices = checked_costs(costs)
     chosen = evals.select(metric=metric) if metric else evals
     notes = list(evals.notes)
