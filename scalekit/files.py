@@ -1,17 +1,21 @@
-"""Writing files so that an interrupted run loses nothing: write beside, then rename."""
+"""Writing files so that an interrupted run loses nothing, and reading small tables of text."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalekit.errors import OutputError
+from scalekit.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -74,3 +78,24 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, bool, int)):
         return value
     return str(value)
+
+
+def read_delimited(path: str | Path) -> pd.DataFrame:
+    """Return a small table of text, its columns separated by comma, semicolon or tab.
+
+    The separator is the most frequent of the three in the first line; between semicolons, numbers
+    may have decimal commas. Raises InputError where the file is no such table.
+    """
+    import pandas as pd
+
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            first, rows = file.readline(), file.read(2**14)
+        separator = max(",;\t", key=first.count)
+        commas = separator == ";" and re.search(r"\d,\d", rows) and not re.search(r"\d\.\d", rows)
+        return pd.read_csv(
+            path, sep=separator, decimal="," if commas else ".", encoding="utf-8-sig",
+            skipinitialspace=True,
+        )  # fmt: skip
+    except (ValueError, OSError, pd.errors.ParserError) as error:  # ValueError: not UTF-8, empty
+        raise InputError(f"{path} cannot be read as a table: {error}.") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+SUFFIXES = (".json", *TABLE_SUFFIXES, *PLOT_SUFFIXES, ".html", ".txt", ".md")
+MOST_ROWS = 30  # of a table in a notebook
 TABLES = (*TABLE_SUFFIXES, ".jsonl")  # suffixes of tables that are read
 
 
@@ -120,6 +123,7 @@ class Result:
         .csv .tsv .parquet the table, .png .svg .pdf the plot, .html a page, .txt and .md the
         summary. Raises OutputError where the path cannot be written.
         """
+        check_target(path)
         target, suffix = Path(path), Path(path).suffix.lower()
         if suffix == ".json":
             return _save_json(self, target)
@@ -129,20 +133,50 @@ class Result:
             return save_plot(self.plot(), target)
         if suffix == ".html":
             return write_text(target, f"<!doctype html><meta charset='utf-8'>{self._repr_html_()}")
-        if suffix in (".txt", ".md"):
-            return write_text(target, self.summary() + "\n")
-        known = ".json .csv .tsv .parquet .png .svg .pdf .html .txt .md"
-        raise OutputError(f"Cannot tell a format from '{target.name}'. Use one of: {known}.")
+        return write_text(target, self.summary() + "\n")
 
     def __repr__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        table = self.to_frame().to_html(index=False, border=0, float_format="{:.5g}".format)
-        first = html.escape(self.summary().split("\n", 1)[0])
-        notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in self.notes)
+        return self._page(self.to_frame())
+
+    def _page(self, frame: pd.DataFrame) -> str:
+        """Return the answer, the first rows of `frame` and the notes as HTML."""
+        table = frame.head(MOST_ROWS).to_html(index=False, border=0, float_format="{:.5g}".format)
+        if len(frame) > MOST_ROWS:
+            table += f"<p>... {len(frame):,} rows in all, in to_frame()</p>"
+        first, *others = map(html.escape, answer_of(self.summary()))
+        answer = "<br>".join([f"<b>{first}</b>", *others])
+        notes = "".join(
+            f"<li>{html.escape(line)}</li>" for line in format_notes(self.notes).splitlines()
+        )
         listed = f"<ul>{notes}</ul>" if notes else ""
-        return f"<div class='scalekit'><p><b>{first}</b></p>{table}{listed}</div>"
+        return f"<div class='scalekit'><p>{answer}</p>{table}{listed}</div>"
+
+
+def answer_of(summary: str) -> list[str]:
+    """Return the sentences that a summary begins with: its lines before a gap or a table.
+
+    >>> answer_of("a wins\\nby 2%\\n\\n  at  loss\\n1e22     2")
+    ['a wins', 'by 2%']
+    """
+    first, *others = summary.split("\n")
+    return [first, *itertools.takewhile(lambda line: line[:1].strip(), others)]
+
+
+def check_target(path: str | Path) -> None:
+    """Raise OutputError where no result can be written to `path`: its suffix, or its folder."""
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"Cannot tell a format from '{target.name}'. Use one of: {' '.join(SUFFIXES)}."
+        )
+    if not target.parent.is_dir():
+        raise OutputError(
+            f"Cannot write {target}: there is no directory {target.parent}. "
+            "Make it first, or choose another path."
+        )
 
 
 def with_notes(text: str, notes: tuple[Note, ...]) -> str:

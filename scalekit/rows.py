@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,17 @@ COMPARE = {
     ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 IN_MEMORY = "the table"  # what messages call a table that comes from no file
+# how trackers (wandb, MLflow, Slurm, Ray) call a run that did not get to its end
+UNFINISHED = (
+    "crashed", "failed", "failure", "killed", "error", "errored", "running", "pending", "scheduled",
+    "preempted", "preempting", "canceled", "cancelled", "timeout", "out_of_memory", "node_fail",
+    "terminated", "stopped", "interrupted", "unfinished",
+)  # fmt: skip
+# codes of the notes on rows that are kept: judged anew where a selection keeps fewer of them
+DOUBTS = (
+    "duplicate_rows", "one_row", "one_scale", "loss_not_positive", "several_steps",
+    "unfinished_runs",
+)  # fmt: skip
 _CONDITION = re.compile(r"\s*(.+?)\s*(==|!=|<=|>=|=|<|>)\s*(.+?)\s*")
 
 
@@ -120,6 +132,7 @@ def doubts(frame: pd.DataFrame, scales: Sequence[str], locate: Locate) -> Iterat
             f"{below} of {len(frame)} rows have a loss of zero or less; objectives on log loss "
             "cannot use them. Is this the right column? It may be a reward or a log likelihood.",
         )
+    yield from _unfinished(frame, locate)
     several = int((frame["run"].value_counts() > 1).sum()) if "run" in frame else 0
     if several and "step" in frame:
         yield Note(
@@ -129,6 +142,27 @@ def doubts(frame: pd.DataFrame, scales: Sequence[str], locate: Locate) -> Iterat
             "kept, and rows of one run are not independent. For the last step of each run: "
             "scalekit read FILE --last-step -o last.csv, in Python read_runs(..., last_step=True).",
         )
+
+
+def _unfinished(frame: pd.DataFrame, locate: Locate) -> Iterator[Note]:
+    """Yield a warning where a column such as State says that runs did not get to their end."""
+    for name in frame:
+        if str(name).lower().rpartition("/")[2] not in ("state", "status"):
+            continue
+        states = frame[name].astype(str)
+        rows = np.flatnonzero(states.str.lower().isin(UNFINISHED))
+        if len(rows):
+            counts = states.iloc[rows].value_counts()
+            listed = ", ".join(f"{count} {state}" for state, count in counts.items())
+            leave_out = " ".join(f"--where {quote(f'{name}!={state}')}" for state in counts.index)
+            yield Note(
+                "unfinished_runs",
+                "warning",
+                f"{len(rows)} of {len(frame)} rows are of runs that did not finish, by column "
+                f"'{name}': {listed} ({name_some(rows, locate)}). They are used: is their loss "
+                f"that of the tokens beside it? Else leave them out: {leave_out} (in Python "
+                "runs.where(...)).",
+            )
 
 
 def hashable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -158,7 +192,10 @@ def rows_where(
         raise ColumnNotFoundError(f"{source} has no column '{name}'. {did_you_mean(name, known)}")
     values = frame[column]
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        rows = COMPARE[comparison](values, parse_quantity(value))
+        try:
+            rows = COMPARE[comparison](values, parse_quantity(value))
+        except InputError as error:
+            raise InputError(f"'{name}' holds numbers, in '{condition}': {error}") from None
     elif comparison in ("=", "==", "!="):
         rows = COMPARE[comparison](values.astype(str), value)
     else:

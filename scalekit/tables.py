@@ -19,6 +19,7 @@ from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
 from scalekit.rows import (
+    DOUBTS,
     IN_MEMORY,
     doubts,
     hashable,
@@ -72,14 +73,23 @@ class RunTable(Result):
             f"  {reading}{_range(self.frame[reading.role])}" for reading in self.readings
         )
 
-    def summary(self) -> str:
-        """Return the interpretation, the first rows and the notes as text."""
+    def source_name(self, name: object) -> str:
+        """Return what the source calls a column of the table; other names as they are."""
+        read = {reading.role: reading.column for reading in self.readings if reading.column}
+        return read.get(str(name), str(name))
+
+    def account(self) -> str:
+        """Return the source, how many rows are used and left out, and the interpretation."""
         left_out = sum(self.provenance.rows_left_out.values())
         first = f"{self.provenance.source}: {len(self)} rows" + (
             f" used, {left_out} left out" if left_out else ""
         )
+        return f"{first}\n{self.interpretation()}"
+
+    def summary(self) -> str:
+        """Return the interpretation, the first rows and the notes as text."""
         rows = self.frame[list(self.roles)].head(5).to_string(float_format="{:.5g}".format)
-        return with_notes(f"{first}\n{self.interpretation()}\n\n{rows}", self.notes)
+        return with_notes(f"{self.account()}\n\n{rows}", self.notes)
 
     def final_only(self) -> RunTable:
         """Return the table with the last logged step of each run.
@@ -117,13 +127,20 @@ class RunTable(Result):
             for reading in self.readings
             if reading.column and not reading.complement
         }
-        kept, told = self.frame, []
+        if not conditions:
+            return self
+        kept = self.frame
         for condition in conditions:
-            rows = rows_where(kept, condition, source_names, self.provenance.source)
-            words = f"{int(rows.sum())} of {len(kept)} rows have {condition}."
-            told.append(Note("rows_selected", "info", words))
-            kept = kept[rows]
-        return replace(self, frame=kept, notes=(*self.notes, *told))
+            kept = kept[rows_where(kept, condition, source_names, self.provenance.source)]
+        words = f"{len(kept)} of {len(self)} rows have {' and '.join(conditions)}."
+        scales = [name for name in SCALES if name in kept]
+        locate = locate_by(kept.index, self.provenance.source)
+        notes = (
+            *(note for note in self.notes if note.code not in DOUBTS),
+            Note("rows_selected", "info", words),
+            *doubts(kept, scales, locate),
+        )
+        return replace(self, frame=kept, notes=notes)
 
     def payload(self) -> dict[str, Any]:
         """Return row counts, how each role was read, and the range of each."""
@@ -174,11 +191,6 @@ class RunTable(Result):
         shown = "" if len(drawn) == len(self) else f", {len(drawn)} of them drawn"
         ax.set_title(f"{self.provenance.source}: {len(self)} rows{shown}", fontsize="medium")
         return ax
-
-    def _repr_html_(self) -> str:
-        shown = replace(self, frame=self.frame.head(10))
-        more = f"<p>... {len(self)} rows in all</p>" if len(self) > len(shown) else ""
-        return Result._repr_html_(shown) + more
 
 
 def check_runs(

@@ -63,6 +63,14 @@ def test_scores_without_direction_are_left_out_and_told() -> None:
         sk.agreement(scores()[["id", "el2n"]])
 
 
+def test_the_first_line_says_which_scores_agree_most_and_least() -> None:
+    first = sk.agreement(scores()).summary().partition("\n")[0]
+    pairs = sk.agreement(scores()).pairs
+    assert f"overlap by {pairs['overlap'].max():.3f} (most)" in first
+    assert f"overlap by {pairs['overlap'].min():.3f} (least)" in first
+    assert first.endswith("by chance 0.053")
+
+
 def test_two_modes_of_the_loss_find_planted_labels() -> None:
     rng = np.random.default_rng(2)
     wrong = rng.random(1000) < 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,12 @@ def test_repeated_data_are_repeated_about_as_often_as_published() -> None:
     found = allocate(law, theta, np.array([1e22]), Cost(), {"unique_tokens": 25e9})
     assert np.exp(found.log_tokens[0, 0]) / 25e9 == pytest.approx(9.49, rel=0.02)
     assert np.exp(found.log_params[0, 0]) == pytest.approx(7.0224e9, rel=0.02)
+
+
+def test_budgets_are_said_as_powers_of_ten_and_sizes_with_a_suffix(surface: Fit) -> None:
+    first = surface.frontier(1e12).summary()
+    assert first.startswith("1e+12 FLOPs: ")
+    assert re.search(r"[kMB] \[.*\] params on", first)
 
 
 def test_a_frontier_is_saved_and_drawn(surface: Fit, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_rows_can_be_chosen_and_a_formula_given(runs: Path) -> None:
         (["--columns", "params=size"], "size"),
         (["--at", "params=70e9,tokens"], "name=value pairs"),
         (["--at", "params=lots,tokens=1T"], "Cannot read 'lots' as a quantity"),
-        (["--at", "width=3"], "needs the scale"),
+        (["--at", "width=3"], "needs params and tokens to predict; given are width"),
         (["--objective", "hubber"], "Did you mean 'huber_log'"),
         (["--interval", "bayes"], "no interval method"),
         (["--level", "95"], "between 0 and 1"),
@@ -153,12 +153,14 @@ def test_predict_says_what_is_wrong_with_its_source(runs: Path, tmp_path: Path) 
     assert "runs.csv is a table, not a saved result" in told
     assert "scalekit fit runs.csv -o fit.json" in told
     assert "is no saved fit" in scalekit("frontier", runs, "--flops", "1e22").stderr
-    choice = tmp_path / "choice.json"
+    rolled, choice = tmp_path / "rolled.json", tmp_path / "choice.json"
+    scalekit("heldout", runs, "--law", "chinchilla", "-o", rolled)
     scalekit("choose-law", runs, "--law", "chinchilla", "-o", choice)
-    for command in (("predict", choice, *at), ("frontier", choice, "--flops", "1e22")):
-        told = scalekit(*command).stderr
-        assert "of kind 'choice', and a fit is needed" in told
-        assert "scalekit fit" in told
+    told = scalekit("predict", rolled, *at).stderr
+    assert "of kind 'roll_out', and a fit is needed" in told
+    told = scalekit("frontier", choice, "--flops", "1e22").stderr
+    assert "of kind 'choice', and a fit is needed" in told
+    assert "scalekit fit runs.csv -o fit.json" in told
     assert "saved result" in scalekit("predict", tmp_path / "none.json", *at).stderr
     assert "--at" in scalekit("predict", "published:hoffmann2022").stderr
     saved = tmp_path / "fit.json"
@@ -174,3 +176,46 @@ def test_demo_fits_the_bundled_runs_and_draws_them(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {
         "demo.png", "demo.svg", "demo.json", "demo.npz"
     }  # fmt: skip
+
+
+def test_frontier_takes_budgets_with_commas_and_names_the_option(
+    runs: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "fit.json"
+    scalekit("fit", runs, "--where", "recipe=a", "--resamples", "50", "-o", saved)
+    done = scalekit("frontier", saved, "--flops", "1e21,2e21", "--flops", "4e21", "--json")
+    assert [row["flops"] for row in json.loads(done.stdout)["table"]] == [1e21, 2e21, 4e21]
+    assert (
+        "error: --flops: Cannot read 'lots'"
+        in scalekit("frontier", saved, "--flops", "lots").stderr
+    )
+
+
+def test_predict_reads_what_choose_law_saved(runs: Path, tmp_path: Path) -> None:
+    saved, at = tmp_path / "choice.json", ("--at", "params=1e10,tokens=1e11")
+    chosen = scalekit("choose-law", runs, "--where", "recipe=a", *at, "-o", saved)
+    assert scalekit("predict", saved, *at).stdout.strip() == chosen.stdout.partition("\n")[0]
+
+
+def test_each_note_is_said_once_and_commands_to_copy_are_quoted(runs: Path) -> None:
+    table = pd.read_csv(runs)
+    table["recipe"] = table["recipe"].map({"a": "long lr", "b": "short lr"})
+    table.loc[0, "val_loss"] = np.nan
+    table.to_csv(runs, index=False)
+    done = scalekit("fit", runs, "--resamples", "50")
+    assert done.stderr.count("[rows_left_out]") == 1
+    assert done.stderr.startswith("runs.csv: 29 rows used, 1 left out")
+    assert "--where 'recipe=long lr'" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["fit.xlsx", "no/such/folder/fit.json"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(runs: Path, target: str) -> None:
+    done = scalekit("fit", runs, "-o", target)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: Cannot ")
+    assert "rows" not in done.stderr
+
+
+def test_a_condition_that_is_no_number_is_named(runs: Path) -> None:
+    told = scalekit("fit", runs, "--where", "n_tokens>=lots").stderr
+    assert "'n_tokens' holds numbers, in 'n_tokens>=lots': Cannot read 'lots'" in told

@@ -168,3 +168,51 @@ def test_schedules_of_all_kinds_and_configurations() -> None:
     assert "temperature 3.3" in run("cooldown", "counts.csv", "--temperature", "3.3")[1]
     assert "20 phase(s)" in run("cooldown", "counts.csv", "--dense")[1]
     assert "target_ratio" in run("cooldown", "counts.csv", "--config", "olmo")[1]
+
+
+TRACKED = """run,web,code/py,books,n_tokens,val_loss
+p0,0.6,0.2,0.2,"400,000,000",3.912
+p1,0.8,0.1,0.1,"400,000,000",3.951
+p2,0.4,0.4,0.2,"400,000,000",3.902
+p3,0.4,0.2,0.4,"400,000,000",3.930
+p4,0.2,0.6,0.2,"400,000,000",3.945
+p5,0.2,0.2,0.6,"400,000,000",3.990
+p6,0.5,0.3,0.2,"400,000,000",3.898
+p7,0.1,0.1,0.8,"400,000,000",nan
+"""
+
+
+def test_a_pilot_without_any_loss_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pilots.csv").write_text(TRACKED)
+    Path("seven.csv").write_text(TRACKED.rpartition("p7")[0])
+    named = ["--shares", "web,code/py,books", "--targets", "val_loss", "--json"]
+    (code, out, _), (_, without, _) = (
+        run("mix", "pilots.csv", *named),
+        run("mix", "seven.csv", *named),
+    )
+    assert code == 0
+    assert json.loads(out)["shares"] == json.loads(without)["shares"]
+    assert "missing or infinite in 1 of 8 runs" in out
+
+
+def test_columns_without_the_usual_prefixes_are_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pilots.csv").write_text(TRACKED)
+    assert "--shares web,code/py,books" in run("mix", "pilots.csv")[2]
+    found = run("mix", "pilots.csv", "--shares", "web,code/py,books")[2]
+    assert "Is it val_loss? --targets val_loss" in found
+
+
+def test_counts_separated_by_semicolons_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("counts.csv").write_text("source;count\nweb;1,2e9\ncode/py;2e8\n")
+    code, out, _ = run("cooldown", "counts.csv", "--budget", "1e9")
+    assert code == 0
+    assert "1.2B" in out

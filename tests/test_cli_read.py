@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from scalekit.cli.read import read
+from scalekit.data import read_runs
 
 ROOT = Path(__file__).parent.parent
 CSV = "size,tokens,val_loss,train_loss\n1,20e6,4.0,3.9\n10,200e6,3.5,3.4\n100,2e9,nan,3.0\n"
@@ -107,3 +108,30 @@ def test_the_remedy_for_several_steps_is_a_command_that_works(tmp_path: Path) ->
     last = tmp_path / "last.csv"
     assert run(curves, "--columns", "loss=val_loss", "--last-step", "-o", last).exit_code == 0
     assert "several logged steps" not in run(last).stderr
+
+
+STATES = (
+    "Name,State,n_params,n_tokens,eval/loss\n"
+    "a,finished,1M,20M,4.0\nb,crashed,2M,40M,3.9\nc,running,4M,80M,3.7\nd,finished,8M,160M,3.5\n"
+)
+
+
+def test_runs_that_did_not_finish_are_told_and_how_to_leave_them_out(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(STATES)
+    told = run(path).stderr
+    assert "2 of 4 rows are of runs that did not finish, by column 'State': 1 crashed" in told
+    assert "(data row 2, data row 3)" in told
+    assert "--where 'State!=crashed' --where 'State!=running'" in told
+
+
+def test_a_selection_judges_its_own_rows(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(STATES)
+    runs = read_runs(path, quiet=True)
+    kept = runs.where("State=finished", "n_params>1M")
+    codes = [note.code for note in kept.notes]
+    assert "unfinished_runs" not in codes
+    assert "one_row" in codes
+    assert "1 of 4 rows have State=finished and n_params>1M." in str(kept.notes)
+    assert runs.where() is runs

@@ -53,6 +53,29 @@ def test_a_file_says_the_same_as_the_frame(tmp_path: Path, suffix: str) -> None:
     pd.testing.assert_frame_equal(sk.read_evals(path).frame, sk.read_evals(tidy()).frame)
 
 
+def test_names_with_spaces_and_answers_of_true_and_false_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(
+        "Model;Question ID;Correct\na/b 125M;q 1;True\na/b 125M;q 2;\nc;q 1;False\nc;q 2;True\n"
+    )
+    items = sk.read_evals(path)
+    assert items.frame["value"].tolist() == [1.0, 0.0, 1.0]
+    assert items.frame["item"].tolist() == ["q 1", "q 1", "q 2"]
+    assert items.frame["metric"].unique().tolist() == ["Correct"]
+
+
+def test_decimal_commas_are_read_where_semicolons_separate_columns(tmp_path: Path) -> None:
+    path = tmp_path / "excel.csv"
+    path.write_text("model;seed;acc\na;0;0,41\na;1;0,43\n")
+    assert sk.read_evals(path).frame["value"].tolist() == [0.41, 0.43]
+
+
+def test_without_a_column_of_items_the_message_asks_for_it() -> None:
+    rows = pd.DataFrame({"model": ["a", "a"], "prompt_no": ["p1", "p2"], "acc": [1, 0]})
+    with pytest.raises(InputError, match="--columns item=COLUMN"):
+        sk.read_evals(rows)
+
+
 def test_a_wide_table_of_recipes_is_melted_and_told() -> None:
     wide = pd.DataFrame(
         {"item": range(4), "small-seed0": [1, 0, 1, 1], "small-seed1": [1, 1, 0, 1]}
@@ -133,7 +156,7 @@ def test_exact_repeats_are_left_out_and_told() -> None:
 
 def test_two_values_for_one_answer_are_an_error_that_asks_for_samples() -> None:
     table = pd.concat([tidy(), tidy().head(1).assign(acc=lambda t: 1 - t["acc"])])
-    with pytest.raises(InputError, match=r"two values.*item=0.*sample=\.\.\."):
+    with pytest.raises(InputError, match=r"two values.*item=0.*sample=COLUMN"):
         sk.read_evals(table)
 
 

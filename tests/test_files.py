@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scalekit.errors import OutputError
-from scalekit.files import to_json, write_atomically, write_text
+from scalekit.errors import InputError, OutputError
+from scalekit.files import read_delimited, to_json, write_atomically, write_text
 
 
 def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -76,3 +76,21 @@ def test_json_is_strict() -> None:
     value = {"nan": np.nan, "inf": float("inf"), "array": np.arange(2), "number": np.float64(0.5)}
     expected = {"nan": None, "inf": None, "array": [0, 1], "number": 0.5}
     assert json.loads(to_json(value)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b\nx,0.5\n", "a;b\nx;0,5\n", "a;b\nx;0.5\n", "a\tb\nx\t0.5\n", "\ufeffa, b\nx, 0.5\n"],
+)
+def test_a_table_of_text_may_have_any_of_three_separators(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    assert read_delimited(path).to_dict("list") == {"a": ["x"], "b": [0.5]}
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n1,2,3,4\n", b"a,\xff\n1,2\n"])
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"table\.csv cannot be read as a table"):
+        read_delimited(path)

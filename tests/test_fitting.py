@@ -294,7 +294,9 @@ def test_summary_and_frame_and_page_say_the_same(fitted: Fit) -> None:
     assert list(frame["parameter"]) == list(fitted.law.names)
     for name in fitted.law.names:
         assert name in fitted.summary()
-    assert "<table" in fitted._repr_html_()
+    page = fitted._repr_html_()
+    assert "<table" in page
+    assert "rows of the table; Huber" in page.partition("<table")[0]
     assert fitted.samples.shape == (60, 5)
     assert "of the loss" in fitted.summary()
 

@@ -167,6 +167,14 @@ def test_a_plan_is_saved_and_drawn(duel: Comparison, tmp_path: Path) -> None:
     assert sk.load(plan.save(tmp_path / "plan.json")).summary() == plan.summary()
 
 
+def test_candidates_may_be_written_as_people_write_them(single: Fit) -> None:
+    written = sk.next_runs(single, {"flops": ["1 EFLOP", "1,000 EFLOPs"]})
+    plain = sk.next_runs(single, {"flops": [1e18, 1e21]})
+    pd.testing.assert_frame_equal(written.table, plain.table)
+    with pytest.raises(InputError, match="row 1: column 'flops' holds 'lots'"):
+        sk.next_runs(single, {"flops": ["lots"]})
+
+
 def test_what_cannot_be_planned_is_refused_with_advice(duel: Comparison, single: Fit) -> None:
     with pytest.raises(InputError, match=r"cheapest costs"):
         sk.next_runs(duel, CANDIDATES, budget=1.0)

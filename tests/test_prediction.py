@@ -80,7 +80,11 @@ def test_scales_broadcast_and_a_table_is_taken_too(fitted: Fit) -> None:
 @pytest.mark.parametrize(
     ("scales", "kind", "message"),
     [
-        ({"params": 1e9}, ColumnNotFoundError, "needs the scale 'tokens' to predict; given are pa"),
+        (
+            {"params": 1e9},
+            ColumnNotFoundError,
+            "needs params and tokens to predict; given are params. Add tokens",
+        ),
         ({"parms": 1e9, "tokens": 1e9}, ColumnNotFoundError, "Did you mean 'params'"),
         ({"params": -1e9, "tokens": 1e9}, InputError, r"Cannot predict at params = -1e\+09"),
         ({"params": np.nan, "tokens": 1e9}, InputError, "Cannot predict at params = nan"),

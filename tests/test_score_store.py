@@ -258,6 +258,15 @@ def test_the_command_scores_a_parquet_file(folder: Path) -> None:
     assert values["scores"]["el2n"]["higher_is"] == "hard"
 
 
+def test_a_first_try_that_scored_nothing_does_not_block_the_folder(folder: Path) -> None:
+    words = ("score", folder / "train.parquet", "--model", f"{folder}/models.py:build",
+             "--scores", "el2n", "-o", folder / "s")  # fmt: skip
+    wrong = command(*words, "--inputs", "a,b")
+    assert wrong.exit_code == 1
+    assert (folder / "s").is_dir()
+    assert command(*words).exit_code == 0
+
+
 def test_the_command_prepares_text(folder: Path) -> None:
     done = command("score", folder / "train.jsonl", "--model", f"{folder}/models.py:with_text",
                    "--scores", "grand", "-o", folder / "s")  # fmt: skip

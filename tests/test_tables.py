@@ -237,7 +237,8 @@ def test_the_summary_tells_rows_readings_and_notes() -> None:
 def test_the_page_shows_the_first_rows_only() -> None:
     many = pd.DataFrame({"params": np.geomspace(1e6, 1e9, 50), "loss": np.linspace(4, 3, 50)})
     page = check_runs(many)._repr_html_()
-    assert page.count("<tr") == 11
+    assert page.count("<tr") == 31
+    assert "<b>the table: 50 rows</b>" in page
     assert "50 rows in all" in page
 
 

@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from scalekit.cli.common import Columns, Json, Level, Output, Seed, deliver, handled, parse_pairs
+from scalekit.cli.common import (
+    Columns,
+    Json,
+    Level,
+    Output,
+    Seed,
+    Where,
+    deliver,
+    handled,
+    read_table,
+)
 from scalekit.cli.fit import Along, At, Runs, table_of_scales
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scalekit.fitters.study import Rows
-    from scalekit.tables import RunTable
 
 Laws = Annotated[
     list[str] | None,
@@ -23,10 +30,6 @@ Horizon = Annotated[
     float, typer.Option(help="How many times larger than the runs seen the roll-outs forecast.")
 ]
 Weights = Annotated[str | None, typer.Option(help="Column of weights, or 'noise'.")]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(help="Keep only these rows: recipe=cosine, tokens>=400k. May be repeated."),
-]
 
 
 @handled
@@ -80,11 +83,3 @@ def heldout(
     table = read_table(runs, columns, where)
     found = roll_out(table, law, by=names, along=along, horizon=horizon, weights=weights)
     deliver(found, as_json, output)
-
-
-def read_table(runs: Path, columns: str | None, where: list[str] | None) -> RunTable:
-    """Return the runs of a file, with only the rows that `where` keeps."""
-    from scalekit.data import read_runs
-
-    roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-    return read_runs(runs, quiet=False, last_step=False, **roles).where(*where or ())

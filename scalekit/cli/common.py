@@ -16,11 +16,26 @@ from scalekit.units import parse_quantity
 if TYPE_CHECKING:
     from scalekit.fitters.fitted import Fit
     from scalekit.results import Result
+    from scalekit.tables import RunTable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 HANDLED_ERROR, NOTE_OF_ERROR = 1, 3
+
+
+def _check_outputs(paths: list[Path] | None) -> list[Path] | None:
+    """Refuse a file that cannot be written before the work begins, not after it."""
+    from scalekit.results import check_target
+
+    try:
+        for path in paths or []:
+            check_target(path)
+    except ScalekitError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(HANDLED_ERROR) from None
+    return paths
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")]
 Output = Annotated[
@@ -28,6 +43,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
+        callback=_check_outputs,
         help="Write the result; the suffix names the format "
         "(.json .csv .tsv .parquet .png .svg .pdf .html .txt). May be given several times.",
     ),
@@ -39,6 +55,14 @@ Columns = Annotated[
     typer.Option(
         help="How to read the columns: role=column,... (e.g. params=n_params; an accuracy: "
         "loss=1-acc)."
+    ),
+]
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Keep only these rows: recipe=cosine, tokens>=400k (one of = != < <= > >=). "
+        "May be given several times."
     ),
 ]
 
@@ -76,6 +100,23 @@ def deliver(result: Result, as_json: bool, output: list[Path] | None) -> None:
         raise typer.Exit(NOTE_OF_ERROR)
 
 
+def read_table(path: Path, columns: str | None, where: list[str] | None) -> RunTable:
+    """Return the runs of a file that `where` keeps, and say on stderr how the columns were read.
+
+    The notes are not said here: they come with the result.
+    """
+    return read_with_roles(path, dict(parse_pairs(columns, "--columns")), where)
+
+
+def read_with_roles(path: Path, roles: dict[str, str | None], where: list[str] | None) -> RunTable:
+    """Return what `read_table` does, with the roles of --columns taken apart."""
+    from scalekit.data import read_runs
+
+    table = read_runs(path, quiet=True, last_step=False, **roles)
+    typer.echo(table.account(), err=True)
+    return table.where(*where or ())
+
+
 def load_fit(path: str | Path) -> Fit:
     """Return the fit that -o saved; raises InputError where the file holds another result."""
     from scalekit.fitters.fitted import Fit
@@ -102,6 +143,19 @@ def parse_pairs(text: str | None, option: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def parse_number(text: str, option: str) -> float:
+    """Return the number that "7B" says; the error message names the option that holds it."""
+    try:
+        return parse_quantity(text)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+def parse_numbers(texts: list[str], option: str) -> list[float]:
+    """Return the numbers of an option that is given several times, or with commas: 1e22,1e23."""
+    return [parse_number(part, option) for text in texts for part in text.split(",")]
+
+
 def parse_scales(text: str | None, option: str = "--at") -> dict[str, float]:
     """Return the scales that "params=70e9,tokens=1.4T" says, as numbers."""
-    return {key: parse_quantity(value) for key, value in parse_pairs(text, option).items()}
+    return {key: parse_number(value, option) for key, value in parse_pairs(text, option).items()}

@@ -14,12 +14,14 @@ from scalekit.cli.common import (
     Level,
     Output,
     Seed,
+    Where,
     deliver,
     handled,
+    parse_number,
+    parse_numbers,
     parse_scales,
 )
 from scalekit.errors import InputError, ScalekitError
-from scalekit.units import parse_quantity
 
 if TYPE_CHECKING:
     from scalekit.fitters.comparison import Comparison
@@ -44,10 +46,6 @@ Select = Annotated[
 At = Annotated[
     list[str] | None,
     typer.Option(help="Scale to decide at: 1e24 or flops=1e24. May be given several times."),
-]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(help="Keep only rows with COLUMN=VALUE, or >=, > and so on. Repeatable."),
 ]
 Across = Annotated[
     str | None,
@@ -124,7 +122,7 @@ def parse_asked(at: list[str], along: str | None) -> tuple[list[float], str | No
     scales = []
     for text in at:
         if "=" not in text:
-            scales.append(parse_quantity(text))
+            scales.append(parse_number(text, "--at"))
             continue
         named = parse_scales(text)
         for name, value in named.items():
@@ -188,7 +186,7 @@ def crossover(
 
     options = options_of(law, select, objective, drift, resamples, level, seed)
     duel = cast("Comparison", compared(runs, by, columns, where, None, along, options))
-    ends = None if within is None else tuple(parse_quantity(end) for end in within.split(","))
+    ends = None if within is None else tuple(parse_numbers([within], "--within"))
     names = [None, None] if between is None else [name.strip() for name in between.split(",")]
     if len(names) != 2 or (ends is not None and len(ends) != 2):
         raise InputError("--within takes two scales (1e20,1e25), --between two systems (a,b).")

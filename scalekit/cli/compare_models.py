@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Columns, Json, Level, Output, deliver, handled, parse_pairs
+from scalekit.cli.common import Json, Level, Output, deliver, handled, parse_pairs
+from scalekit.cli.variance import Benchmark, Columns, Log, Metric
 
 
 @handled
 def compare_models(
-    log: Annotated[
-        Path, typer.Argument(help="A table, an lm-eval or Inspect log, or a folder of them.")
-    ],
+    log: Log,
     a: Annotated[str | None, typer.Argument(help="First recipe, or its own log.")] = None,
     b: Annotated[str | None, typer.Argument(help="Second recipe.")] = None,
-    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    benchmark: Benchmark = None,
+    metric: Metric = None,
     seed_sd: Annotated[
         str | None,
         typer.Option(help="Seed noise: a number, or own, log, moderated, published."),
@@ -47,12 +47,11 @@ def compare_models(
         a, b = names
     else:
         evals = read_evals(log, columns=columns_as)
-    deliver(
-        compare(evals, a, b, metric=metric, seed_sd=_seed_sd(seed_sd), margin=margin, last=last,
-                adjust=adjust, confidence_level=level),
-        as_json,
-        output,
+    verdict = compare(
+        evals.select(benchmark), a, b, metric=metric, seed_sd=_seed_sd(seed_sd), margin=margin,
+        last=last, adjust=adjust, confidence_level=level,
     )  # fmt: skip
+    deliver(verdict, as_json, output)
 
 
 def _names(first: Path, second: Path) -> tuple[str, str]:

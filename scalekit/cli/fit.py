@@ -13,10 +13,11 @@ from scalekit.cli.common import (
     Level,
     Output,
     Seed,
+    Where,
     deliver,
     handled,
-    parse_pairs,
     parse_scales,
+    read_table,
 )
 
 if TYPE_CHECKING:
@@ -53,10 +54,7 @@ def fit(
         float, typer.Option(help="Above 1: follow the best-tuned runs.")
     ] = 1.0,
     weights: Annotated[str | None, typer.Option(help="Column of weights, or 'noise'.")] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Keep only these rows: recipe=cosine, tokens>=400k. May be repeated."),
-    ] = None,
+    where: Where = None,
     interval: Annotated[
         str, typer.Option(help="auto, pairs, cluster, wild, delta or none.")
     ] = "auto",
@@ -74,12 +72,9 @@ def fit(
     output: Output = None,
 ) -> None:
     """Fit a law to a table of runs, and predict larger ones."""
-    from scalekit.data import read_runs
     from scalekit.fitters import fit as fit_law
 
-    roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
-    table = read_runs(runs, quiet=False, last_step=False, **roles)
-    table = table.where(*where or ())
+    table = read_table(runs, columns, where)
     if combine:
         from scalekit.fitters import choose_law
 

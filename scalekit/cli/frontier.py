@@ -13,17 +13,18 @@ from scalekit.cli.common import (
     Level,
     Output,
     Seed,
+    Where,
     deliver,
     handled,
     load_fit,
-    parse_pairs,
+    parse_number,
+    parse_numbers,
+    read_table,
 )
 from scalekit.errors import InputError
-from scalekit.units import parse_quantity
 
 if TYPE_CHECKING:
     from scalekit.results import Result
-    from scalekit.tables import RunTable
 
 
 @handled
@@ -34,7 +35,7 @@ def frontier(
             help="A saved fit (the .json of `scalekit fit -o`), or runs (--approaches)."
         ),
     ],
-    flops: Annotated[list[str], typer.Option(help="Budget. May be given several times.")],
+    flops: Annotated[list[str], typer.Option(help="Budgets: 1e22 or 1e22,1e23.")],
     params: Annotated[str | None, typer.Option(help="Hold the model at this size.")] = None,
     unique_tokens: Annotated[str | None, typer.Option(help="Tokens there are.")] = None,
     served_tokens: Annotated[
@@ -63,7 +64,7 @@ def frontier(
     output: Output = None,
 ) -> None:
     """Say how to spend budgets best under a fitted law: params, tokens, loss, with intervals."""
-    budgets = [parse_quantity(text) for text in flops]
+    budgets = parse_numbers(flops, "--flops")
     limits = {"params": params, "unique-tokens": unique_tokens,
               "served-tokens": None if served_tokens == "0" else served_tokens,
               "overtrained": None if overtrained == 1 else overtrained}  # fmt: skip
@@ -80,18 +81,19 @@ def frontier(
     if approaches:
         from scalekit.fitters.approaches import allocation_approaches
 
-        roles: dict[str, str | None] = dict(parse_pairs(columns, "--columns"))
         found: Result = allocation_approaches(
-            _read(fit, roles, where), budgets, law=law or "chinchilla", rng=seed,
-            curves=None if curves is None else _read(curves, roles, where),
+            read_table(fit, columns, where), budgets, law=law or "chinchilla", rng=seed,
+            curves=None if curves is None else read_table(curves, columns, where),
             confidence_level=0.95 if level is None else level,
         )  # fmt: skip
     else:
         found = load_fit(fit).frontier(
             budgets,
-            params=None if params is None else parse_quantity(params),
-            unique_tokens=None if unique_tokens is None else parse_quantity(unique_tokens),
-            served_tokens=parse_quantity(served_tokens),
+            params=None if params is None else parse_number(params, "--params"),
+            unique_tokens=None
+            if unique_tokens is None
+            else parse_number(unique_tokens, "--unique-tokens"),
+            served_tokens=parse_number(served_tokens, "--served-tokens"),
             overtrained=overtrained,
             confidence_level=level,
         )
@@ -109,10 +111,7 @@ def isoflop(
         float | None, typer.Option(help="Noise of log loss (default: measured).")
     ] = None,
     resamples: Annotated[int, typer.Option(help="Number of resamples.")] = 1000,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Keep only rows with COLUMN=VALUE, or >=, > and so on. Repeatable."),
-    ] = None,
+    where: Where = None,
     level: Level = 0.95,
     seed: Seed = 0,
     columns: Columns = None,
@@ -122,13 +121,7 @@ def isoflop(
     """Find the best size at each budget and how it grows with compute (isoFLOP minima)."""
     from scalekit.fitters.isoflops import isoflop as find_minima
 
-    table = _read(runs, dict(parse_pairs(columns, "--columns")), where)
+    table = read_table(runs, columns, where)
     found = find_minima(table, method=method, window=window, noise=noise, resamples=resamples,
                         confidence_level=level, rng=seed)  # fmt: skip
     deliver(found, as_json, output)
-
-
-def _read(path: Path, roles: dict[str, str | None], where: list[str] | None) -> RunTable:
-    from scalekit.data import read_runs
-
-    return read_runs(path, quiet=True, last_step=False, **roles).where(*where or ())

@@ -130,5 +130,7 @@ def _fractions(text: str | None, option: str) -> dict[str, float] | None:
         try:
             found[name] = float(value)
         except ValueError:
-            raise InputError(f"--{option}: '{value}' (of '{name}') is no number.") from None
+            raise InputError(
+                f"--{option}: '{value}' (of '{name}') is no number. Write a share such as 0.2."
+            ) from None
     return found or None

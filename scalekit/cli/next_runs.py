@@ -7,14 +7,28 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Columns, Json, Output, deliver, handled, parse_pairs, parse_scales
-from scalekit.units import parse_quantity
+from scalekit.cli.common import (
+    Columns,
+    Json,
+    Output,
+    deliver,
+    handled,
+    parse_number,
+    parse_pairs,
+    parse_scales,
+)
 
 
 @handled
 def next_runs(
     result: Annotated[Path, typer.Argument(help="A saved fit or comparison (.json).")],
-    candidates: Annotated[Path, typer.Argument(help="Possible runs: a table of their scales.")],
+    candidates: Annotated[
+        Path,
+        typer.Argument(
+            help="Possible runs, one row each: a table with flops, or params and tokens; a column "
+            "cost prices them otherwise."
+        ),
+    ],
     budget: Annotated[str | None, typer.Option(help="FLOPs to spend at most.")] = None,
     question: Annotated[
         str | None,
@@ -49,9 +63,7 @@ def next_runs(
         table["cost"] = as_numbers(table["cost"], "cost", str(candidates))
     place: float | dict[str, float] | None = None
     if at is not None:
-        place = parse_scales(at) if "=" in at else parse_quantity(at)
-    plan = choose(
-        loaded, table, float("inf") if budget is None else parse_quantity(budget), question,
-        at=place, noise=noise, most=most,
-    )  # fmt: skip
+        place = parse_scales(at) if "=" in at else parse_number(at, "--at")
+    spend = float("inf") if budget is None else parse_number(budget, "--budget")
+    plan = choose(loaded, table, spend, question, at=place, noise=noise, most=most)
     deliver(plan, as_json, output)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Columns, Json, Level, Output, deliver, handled, parse_pairs
+from scalekit.cli.common import Json, Level, Output, deliver, handled, parse_pairs
+from scalekit.cli.variance import Columns, Metric
 
 
 def _integers(text: str | None, option: str) -> list[int] | None:
@@ -23,7 +24,7 @@ def _integers(text: str | None, option: str) -> list[int] | None:
 def power(
     log: Annotated[Path | None, typer.Argument(help="A log; without one, published noise.")] = None,
     benchmark: Annotated[str | None, typer.Option(help="The benchmark to plan.")] = None,
-    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    metric: Metric = None,
     difference: Annotated[
         float | None, typer.Option(help="True difference to find, in fractions.")
     ] = None,

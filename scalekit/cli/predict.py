@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Json, Level, Output, deliver, handled, load_fit
+from scalekit.cli.common import Json, Level, Output, deliver, handled
 from scalekit.cli.fit import At, table_of_scales
 from scalekit.errors import InputError
 
@@ -14,7 +14,11 @@ from scalekit.errors import InputError
 @handled
 def predict(
     source: Annotated[
-        str, typer.Argument(help="A fit saved by `scalekit fit -o fit.json`, or published:NAME.")
+        str,
+        typer.Argument(
+            help="What `scalekit fit` or `scalekit choose-law` saved (-o fit.json), or "
+            "published:NAME."
+        ),
     ],
     at: At = None,
     level: Level = 0.95,
@@ -22,12 +26,21 @@ def predict(
     output: Output = None,
 ) -> None:
     """Predict the loss at scales, from a saved fit or a published law."""
+    from scalekit.fitters.choice import Choice
+    from scalekit.fitters.fitted import Fit
     from scalekit.fitters.published import published
+    from scalekit.loading import load
 
     if not at:
-        raise InputError("Say where to predict: --at params=70e9,tokens=1.4T")
+        raise InputError("Say where to predict: --at params=70e9,tokens=1.4T.")
     asked = table_of_scales(at)
     if source.startswith("published:"):
         deliver(published(source).predict(asked), as_json, output)
         return
-    deliver(load_fit(source).predict(asked, confidence_level=level), as_json, output)
+    found = load(source)
+    if not isinstance(found, (Fit, Choice)):
+        raise InputError(
+            f"{source} holds a result of kind '{found.kind}', and a fit is needed. Save one: "
+            "`scalekit fit runs.csv -o fit.json`, and give fit.json."
+        )
+    deliver(found.predict(asked, confidence_level=level), as_json, output)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Columns, Json, Level, Output, deliver, handled, parse_pairs
+from scalekit.cli.common import Json, Level, Output, deliver, handled, parse_pairs
+from scalekit.cli.variance import Benchmark, Columns, Log, Metric
 
 
 @handled
 def signal(
-    log: Annotated[
-        Path, typer.Argument(help="A table, an lm-eval or Inspect log, or a folder of them.")
-    ],
+    log: Log,
     noise: Annotated[str | None, typer.Option(help="Noise to rate by: seed, step, item.")] = None,
     last: Annotated[
         int | None, typer.Option(help="Checkpoints at the end of a run that make its score.")
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
+    benchmark: Benchmark = None,
+    metric: Metric = None,
     columns: Columns = None,
     level: Level = 0.95,
     as_json: Json = False,
@@ -31,7 +30,7 @@ def signal(
 
     evals = read_evals(log, columns=parse_pairs(columns, "--columns"))
     deliver(
-        rate(evals.select(metric=metric), noise=noise, last=last, confidence_level=level),
+        rate(evals.select(benchmark, metric), noise=noise, last=last, confidence_level=level),
         as_json,
         output,
     )

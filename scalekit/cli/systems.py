@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from scalekit.cli.common import parse_pairs
+from scalekit.cli.common import parse_pairs, read_with_roles
 from scalekit.columns import SCALES
-from scalekit.data import read_runs
 from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.notes import Note
 from scalekit.tables import RunTable, check_runs
@@ -31,8 +30,7 @@ def read_systems(
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"The file {twice} is given twice; give one file for each system.")
     tables = {
-        name: read_runs(path, quiet=True, last_step=False, **roles).where(*where or ())
-        for name, path in zip(names, runs, strict=True)
+        name: read_with_roles(path, roles, where) for name, path in zip(names, runs, strict=True)
     }
     if len(tables) == 1:
         return next(iter(tables.values())), "group"

@@ -7,13 +7,20 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Columns, Json, Level, Output, deliver, handled, parse_pairs
+from scalekit.cli.common import Json, Level, Output, deliver, handled, parse_pairs
 
 Log = Annotated[
     Path, typer.Argument(help="A table, an lm-eval or Inspect log, or a folder of them.")
 ]
 Benchmark = Annotated[str | None, typer.Option(help="Only this benchmark.")]
 Metric = Annotated[str | None, typer.Option(help="Only this metric.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="How to read the columns of a table: role=column,... Roles: recipe, seed, step, "
+        "benchmark, metric, item, sample, cluster, scale, value."
+    ),
+]
 
 
 @handled

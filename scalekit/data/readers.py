@@ -68,7 +68,8 @@ def read_runs(
     )
     runs = runs.final_only() if last_step else runs
     if not quiet:
-        print(_account(runs), file=sys.stderr)
+        told = format_notes(runs.notes)
+        print("\n".join(filter(None, [runs.account(), told])), file=sys.stderr)
     return runs
 
 
@@ -134,9 +135,3 @@ def _columns_left(names: list[str]) -> Note:
         f"The table is large, so {len(names)} columns without a role are not kept: {shown}. "
         "Give one a role (--columns group=COLUMN), or cut the table to the rows that you need.",
     )
-
-
-def _account(runs: RunTable) -> str:
-    """Return what `read_runs` prints: the source, one line a role, the notes."""
-    lines = [f"{runs.provenance.source}: {runs.provenance.n_rows} rows", runs.interpretation()]
-    return "\n".join(filter(None, [*lines, format_notes(runs.notes)]))

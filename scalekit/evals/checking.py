@@ -145,15 +145,28 @@ def _without_repeats(
         named = ", ".join(f"{key}={first[key]}" for key in KEYS)
         raise InputError(
             f"{source}: {int(conflicts.sum())} answers have two values; the first: {named} has "
-            f"{both[0]:g} and {both[1]:g}. If they are repeated samples, name the column that "
-            "numbers them (sample=...); if they are two runs, name the seed column (seed=...)."
+            f"{both[0]:g} and {both[1]:g}. {_how_to_tell_apart(frame)}"
         )
     n = int(again.sum())
     told.append(
         Note("repeated-rows", "warning", f"{n} rows repeat an earlier row exactly and are left "
-             "out. If they are repeated samples, name the column that numbers them (sample=...).")
+             f"out. {_how_to_tell_apart(frame)}")
     )  # fmt: skip
     return frame[~again], n
+
+
+def _how_to_tell_apart(frame: pd.DataFrame) -> str:
+    """Return which column to name so that answers to the same question are told apart."""
+    if (frame["item"] == frame["item"].iloc[0]).all():
+        return (
+            "No column was read as the item: name it, --columns item=COLUMN (in Python "
+            "item='COLUMN')."
+        )
+    return (
+        "If they are repeated samples, name the column that numbers them, --columns sample=COLUMN; "
+        "if they are two runs, the column of the seed, --columns seed=COLUMN (in Python "
+        "sample='COLUMN', seed='COLUMN')."
+    )
 
 
 def _one_cluster_each(frame: pd.DataFrame, source: str, told: list[Note]) -> pd.DataFrame:

@@ -115,7 +115,7 @@ def _seed_part(x: Array, y: Array) -> MeanVariance:
     if min(ks) < 2:
         raise InputError(
             "One seed: the noise between training runs cannot be seen. Train a second seed of "
-            "each recipe, or state the seed SD (seed_sd=...)."
+            "each recipe, or state the seed SD (--seed-sd, in Python seed_sd=...)."
         )
     per = [float(m.mean(axis=1).var(ddof=1)) / len(m) for m in (x, y)]
     variance = sum(per)

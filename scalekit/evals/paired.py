@@ -63,7 +63,9 @@ def compare_models(
     if adjust not in ADJUSTMENTS:
         raise InputError(f"No correction '{adjust}'. {did_you_mean(adjust, ADJUSTMENTS)}")
     if not 0.5 < confidence_level < 1:
-        raise InputError(f"confidence_level must be in (0.5, 1); got {confidence_level}.")
+        raise InputError(
+            f"confidence_level (--level) must lie between 0.5 and 1; got {confidence_level}."
+        )
     prices = checked_costs(costs)
     chosen = evals.select(metric=metric) if metric else evals
     notes = list(evals.notes)
@@ -158,7 +160,8 @@ def _refusal(refused: list[Pair]) -> str:
         f"No seed noise is known for {names}: one seed per recipe, no other recipe of the log has "
         "two, and the published table does not list it. A paired item test alone would call a "
         "third of equal recipes different. Train a second seed, or state the seed SD "
-        "(seed_sd=0.005 is half a point; seed_sd=0 asks about these two checkpoints only)."
+        "(--seed-sd 0.005 is half a point, --seed-sd 0 asks about these two checkpoints only; in "
+        "Python seed_sd=0.005)."
     )
 
 

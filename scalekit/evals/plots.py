@@ -84,7 +84,7 @@ def plot_forest(result: ModelComparison, ax: Axes | None = None) -> Axes:
     axes.set_yticks(y, names)
     axes.set_ylim(len(table) - 0.5, -0.5)
     a, b = result.systems
-    axes.set_xlabel(f"{a} - {b}, with {result.confidence_level:.0%} intervals")
+    axes.set_xlabel(f"{a} minus {b}, with {result.confidence_level:.0%} intervals")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     return axes
 

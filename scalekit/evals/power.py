@@ -216,7 +216,11 @@ def _published(benchmark: str | None, seed_sd: float | None) -> Noise:
         listed = ", ".join(r.benchmark for r in PUBLISHED_SEED_NOISE.values())
         raise InputError(
             f"Without a log, the noise is known for: {listed}. "
-            + (f"'{benchmark}' is not among them: give a log." if benchmark else "Name one.")
+            + (
+                f"'{benchmark}' is not among them: give a log."
+                if benchmark
+                else "Name one: --benchmark MMLU (in Python benchmark='MMLU')."
+            )
         )
     sd = row.seed_sd if seed_sd is None else seed_sd
     spread = ASSUMED_DIFFERENCE**2 * row.mean * (1 - row.mean)
@@ -250,7 +254,8 @@ def _from_log(
             if published is None:
                 raise InputError(
                     f"{key[0]} ({key[1]}): the log has one seed per recipe, and no seed noise is "
-                    "published for it. State one (seed_sd=0.005 is half a point)."
+                    "published for it. State one, with --seed-sd (in Python seed_sd; 0.005 is half "
+                    "a point)."
                 )
             sd = published.seed_sd
             notes.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scalekit.evals.harness import is_lm_eval, read_lm_eval
 from scalekit.evals.inspect_logs import is_inspect, read_inspect
 from scalekit.evals.logs import MIXED, LogRows, split_run_name
 from scalekit.evals.table import Evals
+from scalekit.files import read_delimited
 from scalekit.notes import Note
 
 ALIASES = {
@@ -24,7 +26,16 @@ ALIASES = {
     "step": ("step", "checkpoint", "_step", "global_step", "iteration"),
     "benchmark": ("benchmark", "task", "dataset", "task_name", "benchmark_id"),
     "metric": ("metric", "scorer", "metric_name"),
-    "item": ("item", "doc_id", "item_id", "example_id", "question_id", "sample_id", "id"),
+    "item": (
+        "item",
+        "doc_id",
+        "item_id",
+        "example_id",
+        "question_id",
+        "sample_id",
+        "question",
+        "id",
+    ),
     "sample": ("sample", "repeat", "epoch", "attempt", "sample_index"),
     "cluster": ("cluster", "cluster_id", "group", "passage", "passage_id"),
     "stderr": ("stderr", "standard_error", "std_err"),
@@ -191,13 +202,13 @@ def _from_folder(path: Path, roles: Mapping[str, str], filter_name: str | None) 
 
 
 def _read_table(path: Path) -> pd.DataFrame:
+    if path.suffix in (".csv", ".tsv", ".txt"):
+        return read_delimited(path)
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix in (".jsonl", ".ndjson"):
             return pd.read_json(path, lines=True)
-        if path.suffix in (".csv", ".tsv", ".txt"):
-            return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise InputError(f"Cannot read {path} as a table: {error}.") from error
     raise InputError(
@@ -206,11 +217,25 @@ def _read_table(path: Path) -> pd.DataFrame:
     )
 
 
+def _with_answers_as_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` with columns of true and false, some perhaps empty, as 1, 0 and NaN."""
+    answers = {"true": 1.0, "false": 0.0}
+    numbers: dict[Hashable, pd.Series] = {}
+    for name, column in table.items():
+        if pd.api.types.is_numeric_dtype(column):
+            continue
+        words = column.dropna().astype(str).str.strip().str.lower()
+        if len(words) and words.isin(answers).all():
+            numbers[name] = words.map(answers).astype(np.float64).reindex(table.index)
+    return table.assign(**{str(name): column for name, column in numbers.items()})
+
+
 def _from_table(
     table: pd.DataFrame, source: str, roles: Mapping[str, str], columns_are: str | None
 ) -> LogRows:
     if table.empty:
         raise InputError(f"{source}: the table has no rows.")
+    table = _with_answers_as_numbers(table)
     named = _find_roles(table, source, roles)
     rest = [c for c in table.columns if c not in named.values()]
     renamed = table.rename(columns={column: role for role, column in named.items()})
@@ -222,8 +247,8 @@ def _from_table(
     numeric = [c for c in rest if pd.api.types.is_numeric_dtype(table[c])]
     if not numeric:
         raise ColumnNotFoundError(
-            f"{source}: found no column of values. Name it (value=...). "
-            f"{did_you_mean('value', map(str, table.columns))}"
+            f"{source}: found no column of values. Name it: --columns value=COLUMN (in Python "
+            f"value='COLUMN'). {did_you_mean('value', map(str, table.columns))}"
         )
     known = [str(c) for c in numeric if is_proportion(str(c)) or known_direction(str(c))]
     kind = columns_are or ("metric" if known or "recipe" in named else "recipe")
@@ -251,7 +276,8 @@ def _find_roles(table: pd.DataFrame, source: str, roles: Mapping[str, str]) -> d
                 f"{source}: there is no column '{column}' for {role}. {did_you_mean(column, names)}"
             )
         found[role] = names[column]
-    lowered = {name.lower(): column for name, column in names.items()}
+    lowered = {re.sub(r"[\W_]+", "_", name.lower()): column for name, column in names.items()}
+    lowered |= {name.lower(): column for name, column in names.items()}
     for role, aliases in ALIASES.items():
         taken: set[Hashable] = set(found.values())
         free = [lowered[a] for a in aliases if a in lowered and lowered[a] not in taken]

@@ -50,7 +50,8 @@ class SignalReport(Result):
     def _advice(self, row: Any) -> str:
         at = f" at scale {row.scale:.3g}" if np.isfinite(row.scale) else ""
         ordered = f"{row.implied_accuracy:.0%} of pairs ordered rightly by one run"
-        head = f"{row.task}{at}: track {row.metric} of {row.benchmark}"
+        of = "" if row.benchmark == row.task else f" of {row.benchmark}"
+        head = f"{row.task}{at}: track {row.metric}{of}"
         if not row.snr > 0:
             return f"{row.task}{at}: no metric tells these recipes apart."
         others = self.table[(self.table["task"] == row.task) & ~self.table["best"]]

@@ -6,7 +6,6 @@ where the log has them. What is not in a log has one level ("all", 0), and is th
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -105,10 +104,7 @@ class Evals(Result):
 
     def _repr_html_(self) -> str:
         """Show the benchmarks, not the answers: logs have hundreds of thousands."""
-        first = html.escape(self.summary().split("\n", 1)[0])
-        table = self.tasks.to_html(index=False, border=0, float_format="{:.5g}".format)
-        notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in self.notes)
-        return f"<div class='scalekit'><p><b>{first}</b></p>{table}<ul>{notes}</ul></div>"
+        return self._page(self.tasks)
 
     def payload(self) -> dict[str, Any]:
         """Return the table per benchmark; the rows themselves are saved as .csv or .parquet."""

@@ -220,5 +220,7 @@ def _sentence(row: Any, components: pd.DataFrame) -> str:
         name: value for name, value in variance.items() if name not in ("recipe", "step", "item")
     }
     if per and sum(per.values()):
-        head += f"; largest noise of a difference per answer: {max(per, key=lambda k: per[k])}"
+        largest = max(per, key=lambda name: per[name])
+        meaning = " (what no other part explains)" if largest == "residual" else ""
+        head += f"; largest noise of a difference per answer: {largest}{meaning}"
     return head + "."

@@ -71,13 +71,13 @@ def sentence(
         small = limit is not None and abs(row["difference"]) < limit
         within = f", though smaller than the margin of {limit:g}" if small else ""
         return (f"{name}: real. {ahead} is better than {behind} by {size} ({interval} of "
-                f"{systems[0]} - {systems[1]}, adjusted p = {_p(row)}){within}.")  # fmt: skip
+                f"{systems[0]} minus {systems[1]}, adjusted p = {_p(row)}){within}.")  # fmt: skip
     if row["verdict"] == "equivalent":
         return (
-            f"{name}: equivalent. {systems[0]} - {systems[1]} = {row['difference']:.4g}, within "
+            f"{name}: equivalent. {systems[0]} minus {systems[1]}: {row['difference']:.4g}, within "
             f"the margin of {limit:g} ({interval}, p = {row['p_equivalent']:.2g})."
         )
-    text = (f"{name}: not resolved. {systems[0]} - {systems[1]} = {row['difference']:.4g} "
+    text = (f"{name}: not resolved. {systems[0]} minus {systems[1]}: {row['difference']:.4g} "
             f"({interval}, adjusted p = {_p(row)})")  # fmt: skip
     return text + _advice(row)
 
@@ -87,7 +87,7 @@ def _p(row: pd.Series) -> str:
 
 
 def _advice(row: pd.Series) -> str:
-    if not np.isfinite(row.get("detectable", np.nan)):
+    if not row.get("detectable", np.nan) > 0:  # not known, or a metric that never varies
         return "."
     text = f"; this design finds differences from {row['detectable']:.2g}"
     if isinstance(row["cheapest"], str) and row["cheapest"]:

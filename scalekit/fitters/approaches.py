@@ -20,7 +20,7 @@ from scalekit.results import Provenance, Result, with_notes
 from scalekit.rows import IN_MEMORY
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,8 +166,8 @@ def _allocation(at: Mapping[Any, Any]) -> str:
     size = [format_quantity(at[f"params{end}"]) for end in ("", "_lower", "_upper")]
     data = [f"{at[f'tokens_per_param{end}']:.3g}" for end in ("", "_lower", "_upper")]
     return (
-        f"{format_quantity(at['flops'])} FLOPs: {size[0]} [{size[1]}, {size[2]}] params, {data[0]} "
-        f"[{data[1]}, {data[2]}] tokens each"
+        f"{format_scale(at['flops'], 'flops')} FLOPs: {size[0]} [{size[1]}, {size[2]}] params, "
+        f"{data[0]} [{data[1]}, {data[2]}] tokens each"
     )
 
 

@@ -96,7 +96,8 @@ def compare(
     frame, source, provenance, notes = frame_of(runs)
     if isinstance(runs, RunTable) and by not in frame:
         by = next((r.role for r in runs.readings if r.column == by), by)
-    names = systems_of(frame, by, source)
+    called = runs.source_name(by) if isinstance(runs, RunTable) else by
+    names = systems_of(frame, by, source, called)
     asked = [law] if law is None or isinstance(law, (str, Law)) else list(law)
     laws, along = settle_laws(frame, asked, along)
     frame = with_along(frame, along, source)

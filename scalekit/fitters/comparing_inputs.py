@@ -43,8 +43,11 @@ def frame_of(
     return frame, "the table", found, ()
 
 
-def systems_of(frame: pd.DataFrame, by: str, source: str) -> list[str]:
-    """Return the names of the systems in order; raise InputError where they are not two or more."""
+def systems_of(frame: pd.DataFrame, by: str, source: str, called: str) -> list[str]:
+    """Return the names of the systems in order; raise InputError where they are not two or more.
+
+    `called` is the source's name of the column `by`, for the messages.
+    """
     if by not in frame:
         raise InputError(
             f"{source} has no column '{by}' to tell the systems apart. "
@@ -54,7 +57,7 @@ def systems_of(frame: pd.DataFrame, by: str, source: str) -> list[str]:
     names = list(dict.fromkeys(frame[by].dropna().astype(str)))
     if len(names) < 2:
         raise InputError(
-            f"{source}: column '{by}' names only {', '.join(names) or 'nothing'}; "
+            f"{source}: column '{called}' names only {', '.join(names) or 'nothing'}; "
             "a comparison needs two systems or more."
         )
     plain = pd.Series(names, index=[" ".join(name.lower().split()) for name in names])
@@ -62,13 +65,14 @@ def systems_of(frame: pd.DataFrame, by: str, source: str) -> list[str]:
     if len(alike):
         shown = " and ".join(f"'{name}'" for name in alike[alike.index == alike.index[0]])
         raise InputError(
-            f"{source}: column '{by}' has the values {shown}, which differ only in case or spaces. "
-            "Write them alike, or rename one if they are two systems."
+            f"{source}: column '{called}' has the values {shown}, which differ only in case or "
+            "spaces. Write them alike, or rename one if they are two systems."
         )
     if len(names) > 50:
         raise InputError(
-            f"{source}: column '{by}' has {len(names)} different values; that looks like a number, "
-            "not like the name of a system. Say another with --by COLUMN (in Python by='COLUMN')."
+            f"{source}: column '{called}' has {len(names)} different values; that looks like a "
+            "number, not like the name of a system. Say another with --by COLUMN (in Python "
+            "by='COLUMN')."
         )
     return names
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
 
 import pandas as pd
 
@@ -100,8 +101,8 @@ def fit_notes(blocks: Sequence[Mapping[str, Fit]]) -> list[Note]:
         wrong = ", ".join(law for law, names in misfits.items() if names)
         systems = ", ".join(sorted({name for names in misfits.values() for name in names}))
         words = (
-            f"By their residuals, which move together along the scale, {wrong} have the wrong "
-            f"shape for the runs of {systems}, and {', '.join(sound)} has not. All count alike in "
+            f"The residuals of {wrong} move together along the scale for the runs of {systems}: "
+            f"the wrong shape there. Those of {', '.join(sound)} do not. All laws count alike in "
             "the answer; 'each law alone' says what each makes of the runs."
         )
         notes.append(Note("laws_lack_fit", "warning", words))
@@ -125,6 +126,7 @@ def pooled_notes(parts: Mapping[str, pd.DataFrame]) -> list[Note]:
     words = (
         f"Within the systems column '{names[0]}' has {len(values)} values ({listed}), whose runs "
         f"are taken together. Compare on each, with --across {names[0]} (in Python "
-        f"compare_across(runs, '{names[0]}')), or keep one, with --where {names[0]}={values[0]}."
+        f"compare_across(runs, '{names[0]}')), or keep one, with --where "
+        f"{quote(f'{names[0]}={values[0]}')}."
     )
     return [Note("metrics_pooled", "warning", words)]

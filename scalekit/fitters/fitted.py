@@ -262,7 +262,8 @@ def check_level(confidence_level: float) -> float:
     """Return `confidence_level`; raise InputError where it is not between 0 and 1."""
     if not 0 < confidence_level < 1:
         raise InputError(
-            f"confidence_level must lie between 0 and 1, such as 0.95; got {confidence_level}."
+            "confidence_level (--level) must lie between 0 and 1, such as 0.95; got "
+            f"{confidence_level}."
         )
     return float(confidence_level)
 

@@ -14,7 +14,7 @@ from scalekit.fitters.fitted import check_level
 from scalekit.fitters.frontier_result import Frontier
 from scalekit.fitters.intervals import percentile_interval
 from scalekit.notes import Note
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, format_scale
 
 if TYPE_CHECKING:
     from scalekit.fitters.fitted import Fit
@@ -116,7 +116,7 @@ def _at_size(
     if np.isnan(tokens).any():
         raise InputError(
             f"A model of {format_quantity(params)} params cannot be paid for by the budget "
-            f"{format_quantity(float(budgets[np.isnan(tokens)][0]))}."
+            f"{format_scale(float(budgets[np.isnan(tokens)][0]), 'flops')}."
         )
     log_params = np.full((1, len(budgets)), np.log(params))
     loss = loss_at(fit.law, theta, log_params, tokens[None], fixed)

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from scalekit.axes import BLUE, GREY, ORANGE, axis_label, new_axes, plain_ticks
 from scalekit.fitters.valleys import METHODS
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,9 @@ def plot_isoflops(found: Isoflops, ax: Axes | None = None) -> Axes:
         ax.scatter(runs["params"], runs["loss"], s=14, color=colour, linewidths=0)
         if len(runs) > 3:
             grid, curve = _valley_curve(runs["params"], runs["loss"], found.method)
-            ax.plot(grid, curve, color=colour, linewidth=1, label=format_quantity(row["flops"]))
+            ax.plot(
+                grid, curve, color=colour, linewidth=1, label=format_scale(row["flops"], "flops")
+            )
         if row["status"] == "used":
             ax.hlines(row["loss"], row["params_lower"], row["params_upper"], color=ORANGE)
             ax.plot(row["params"], row["loss"], "o", color=ORANGE, markersize=4)
@@ -159,11 +161,11 @@ def plot_plan(plan: Plan, ax: Axes | None = None) -> Axes:
         ends = np.exp(ends) if plan.of_log else ends
         ax.plot(ends[[0, 2]], [k, k], color=colour, linewidth=3)
         ax.plot(ends[1], k, "o", color=colour)
-    given = [c for c in plan.table if c not in
+    given = [c for c in map(str, plan.table) if c not in
              ("cost", "spent", "expected_deviation", "expected_probability")]  # fmt: skip
     names = ["now"] + [
         "+ " + ", ".join(
-            f"{c} {format_quantity(row[c])}" if isinstance(row[c], float) else str(row[c])
+            f"{c} {format_scale(row[c], c)}" if isinstance(row[c], float) else str(row[c])
             for c in given
         )
         for row in plan.table.to_dict("records")

@@ -12,7 +12,7 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,9 +112,9 @@ def _sentence(row: Mapping[Any, Any]) -> str:
         return f"{value:.4g}"
 
     text = (
-        f"{format_quantity(row['flops'])} FLOPs: {shown('params', format_quantity)} params on "
-        f"{shown('tokens', format_quantity)} tokens ({shown('tokens_per_param', plain)} per param) "
-        f"reach loss {shown('loss', plain)}"
+        f"{format_scale(row['flops'], 'flops')} FLOPs: {shown('params', format_quantity)} params "
+        f"on {shown('tokens', format_quantity)} tokens ({shown('tokens_per_param', plain)} per "
+        f"param) reach loss {shown('loss', plain)}"
     )
     if np.isfinite(row.get("loss_penalty", np.nan)):
         text += f", {row['loss_penalty']:.2%} above the best for this budget"

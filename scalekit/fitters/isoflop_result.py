@@ -12,7 +12,7 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +123,7 @@ class Isoflops(Result):
             f"The optimal model grows as C^{row['estimate']:.3f} "
             f"({self.confidence_level:.0%} between {row['ci_lower']:.3f} and "
             f"{row['ci_upper']:.3f}), from {used} of {len(self.table)} budgets; at "
-            f"{format_quantity(far['flops'])} FLOPs it has {format_quantity(far['params'])} "
+            f"{format_scale(far['flops'], 'flops')} FLOPs it has {format_quantity(far['params'])} "
             f"[{format_quantity(far['params_lower'])}, {format_quantity(far['params_upper'])}] "
             f"params, {far['tokens_per_param']:.3g} tokens each.\n\n{shown}\n\n"
             f"minimum by: {self.method}; intervals: {self.interval_method}"

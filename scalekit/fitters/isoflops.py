@@ -28,7 +28,7 @@ from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 FEWEST_BUDGETS = 3
 RIVAL_RESAMPLES = 200
@@ -216,7 +216,7 @@ def _reasons(out: pd.DataFrame) -> str:
     """Return why budgets were not used, with a few of them named for each reason."""
     told = []
     for reason, part in out.groupby("status", sort=False):
-        shown = ", ".join(format_quantity(value) for value in part["flops"][:SHOWN])
+        shown = ", ".join(format_scale(value, "flops") for value in part["flops"][:SHOWN])
         rest = f" and {len(part) - SHOWN} more" if len(part) > SHOWN else ""
         told.append(f"{shown}{rest} FLOPs: {reason}")
     return "; ".join(told)
@@ -266,7 +266,7 @@ def _notes(table: pd.DataFrame, logs: np.ndarray) -> tuple[Note, ...]:
         notes.append(Note("budgets_left_out", "warning", told))
     doubtful = table[(table["status"] == "used") & (table["kept"] < 1 - UNSTABLE)]
     if len(doubtful):
-        told = ", ".join(format_quantity(f) for f in doubtful["flops"])
+        told = ", ".join(format_scale(f, "flops") for f in doubtful["flops"])
         notes.append(
             Note(
                 "minimum_near_the_edge",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from scalekit.columns import SCALES, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.curve import Curve
@@ -17,7 +18,7 @@ from scalekit.fitters.plan import SETTLED, Plan
 from scalekit.fitters.questions import Question, ask
 from scalekit.notes import Note
 from scalekit.tables import RunTable
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 MOST_SURE = 0.999  # the probability that a finite number of draws can say
 SMALLEST_GAIN = 1e-3  # of the variance: a run that removes less is not worth naming
@@ -56,7 +57,7 @@ def next_runs(
     frame = candidates.frame if isinstance(candidates, RunTable) else pd.DataFrame(candidates)
     if most < 1 or not budget > 0:
         raise InputError(f"next_runs: most ({most}) is 1 or more, budget ({budget}) positive.")
-    frame = _offered(result, frame.reset_index(drop=True))
+    frame = _offered(result, _with_numbers(frame.reset_index(drop=True)))
     cost = _costs(result, frame)
     asked = ask(result, question, at)
     outcomes, scatter = _outcomes(result, frame, noise)
@@ -69,8 +70,8 @@ def next_runs(
     affordable = cost <= budget
     if not affordable.any():
         raise InputError(
-            f"None of the {len(frame)} candidates costs at most {format_quantity(budget)} FLOPs; "
-            f"the cheapest costs {format_quantity(float(cost.min()))}."
+            f"None of the {len(frame)} candidates costs at most {format_scale(budget, 'flops')} "
+            f"FLOPs; the cheapest costs {format_scale(float(cost.min()), 'flops')}."
         )
     joint = np.cov(np.concatenate([asked.draws[good], outcomes[good]], axis=1).T)
     alone = _gain(joint, asked.size, scatter)
@@ -91,6 +92,12 @@ def next_runs(
         asked.estimate, before, float(budget), result.confidence_level,
         tuple(_notes(asked, table, before)), result.provenance,
     )  # fmt: skip
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the candidates with scales and costs as numbers: "7B" is 7e9."""
+    named = [name for name in (*SCALES, "step", "cost") if name in frame]
+    return frame.assign(**{name: as_numbers(frame[name], name, "the candidates") for name in named})
 
 
 def _offered(result: Fit | Comparison, frame: pd.DataFrame) -> pd.DataFrame:

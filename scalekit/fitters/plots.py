@@ -159,7 +159,7 @@ def plot_prediction(prediction: Prediction, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     ax.plot(table["predicted"], places, "o", color="black", ms=4, label="predicted")
     names = [
-        ", ".join(f"{scale} {shown(row[scale])}" for scale in scales)
+        ", ".join(f"{scale} {shown(row[scale], scale)}" for scale in scales)
         for row in table.to_dict("records")
     ]
     ax.set_yticks(places, names)

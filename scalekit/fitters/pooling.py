@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -28,9 +29,7 @@ def pooling_notes(frame: pd.DataFrame, runs: Any = None) -> Iterator[Note]:
     found = pooled_columns(frame)
     if not found:
         return
-    readings = runs.readings if isinstance(runs, RunTable) else ()
-    called = {reading.role: reading.column for reading in readings if reading.column}
-    names = [called.get(str(name), str(name)) for name in found]
+    names = [runs.source_name(name) if isinstance(runs, RunTable) else str(name) for name in found]
     values = sorted(frame[found[0]].dropna().astype(str).unique())
     listed = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
     also = f" (so do {', '.join(names[1:4])})" if names[1:] else ""
@@ -38,9 +37,9 @@ def pooling_notes(frame: pd.DataFrame, runs: Any = None) -> Iterator[Note]:
         "recipes_pooled",
         "warning",
         f"Column '{names[0]}' has {len(values)} values ({listed}){also}: their runs are fitted "
-        f"together, as one recipe. Fit one, with --where {names[0]}={values[0]} (in Python "
-        f"read_runs(...).where('{names[0]}={values[0]}')), or compare them: scalekit compare "
-        f"--by {names[0]} (in Python compare(runs, by='{names[0]}')).",
+        f"together, as one recipe. Fit one, with --where {quote(f'{names[0]}={values[0]}')} (in "
+        f"Python read_runs(...).where('{names[0]}={values[0]}')), or compare them: scalekit "
+        f"compare --by {quote(names[0])} (in Python compare(runs, by='{names[0]}')).",
     )
 
 

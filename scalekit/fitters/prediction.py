@@ -17,7 +17,7 @@ from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.intervals import percentile_interval
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,10 +90,10 @@ class Prediction(Result):
 
 def describe_predictions(table: pd.DataFrame, confidence_level: float) -> str:
     """Return each row as a sentence: the loss, both intervals, how far out."""
-    scales = [column for column in table if column not in COLUMNS]
+    scales = [column for column in map(str, table) if column not in COLUMNS]
     lines = []
     for row in table.to_dict("records"):
-        at = ", ".join(f"{scale} {shown(row[scale])}" for scale in scales)
+        at = ", ".join(f"{scale} {shown(row[scale], scale)}" for scale in scales)
         text = f"loss at {at}: {row['predicted']:.5g}"
         if np.isfinite(row["ci_lower"]):
             text += (
@@ -118,9 +118,9 @@ class HasLaw(Protocol):
         ...
 
 
-def shown(value: object) -> str:
-    """Return a scale, or the name of a curve, as text."""
-    return value if isinstance(value, str) else format_quantity(float(value))  # type: ignore[arg-type]
+def shown(value: object, scale: str) -> str:
+    """Return a value of `scale`, or the name of a curve, as text."""
+    return value if isinstance(value, str) else format_scale(float(value), scale)  # type: ignore[arg-type]
 
 
 def asked_scales(
@@ -162,8 +162,10 @@ def _require_scales(law: Law, given: Mapping[str, Any]) -> None:
     missing = [name for name in law.scales if name not in given]
     if missing:
         raise ColumnNotFoundError(
-            f"The law '{law.name}' needs the scale '{missing[0]}' to predict; given "
-            f"are {', '.join(map(str, given)) or 'none'}."
+            f"The law '{law.name}' needs {' and '.join(law.scales)} to predict; given are "
+            f"{', '.join(map(str, given)) or 'none'}. Add {' and '.join(missing)}: --at "
+            f"{','.join(f'{name}=...' for name in law.scales)} (in Python "
+            f"predict({', '.join(f'{name}=...' for name in law.scales)}))."
         )
 
 

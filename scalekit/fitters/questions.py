@@ -12,7 +12,7 @@ from scalekit.fitters.allocation import Cost, allocate
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.fitted import Fit
 from scalekit.notes import Note
-from scalekit.units import format_quantity, format_scale
+from scalekit.units import format_scale
 
 FIT_QUESTIONS = ("loss", "optimum", "parameters")
 DUEL_QUESTIONS = ("verdict", "crossover")
@@ -112,7 +112,7 @@ def _ask_fit(fit: Fit, question: str, at: At) -> Question:
         flops = np.array([float(at["flops"] if isinstance(at, Mapping) else at)])
         both = np.concatenate([fit.theta[None], fit.draws])
         sizes = allocate(fit.law, both, flops, Cost()).log_params
-        words = f"the best params for {format_quantity(float(flops[0]))} FLOPs"
+        words = f"the best params for {format_scale(float(flops[0]), 'flops')} FLOPs"
         return Question(sizes[1:], float(sizes[0, 0]), words, "in log params")
     if question != "loss":
         options = (*FIT_QUESTIONS, *fit.law.names)
@@ -138,5 +138,5 @@ def _ask_fit(fit: Fit, question: str, at: At) -> Question:
     rows = {name: np.array([float(at[name])]) for name in fit.law.scales}
     with np.errstate(all="ignore"):
         values = np.log(fit.law.model.value(np.concatenate([fit.theta[None], fit.draws]), rows))
-    shown = ", ".join(f"{name} {format_quantity(float(v[0]))}" for name, v in rows.items())
+    shown = ", ".join(f"{name} {format_scale(float(v[0]), name)}" for name, v in rows.items())
     return Question(values[1:], float(values[0, 0]), f"the log loss at {shown}", "")

@@ -60,14 +60,23 @@ class Agreement(Result):
     def summary(self) -> str:
         """Return the pairs, and the seeds needed."""
         lines = [
-            f"{self.provenance.n_rows:,} examples; the hardest {self.top:.0%} overlap by chance by "
-            f"{chance_overlap(self.top):.3f}",
+            f"{self.provenance.n_rows:,} examples, the hardest {self.top:.0%} of each score: "
+            f"{self._extremes()}; by chance {chance_overlap(self.top):.3f}",
             "",
             self._shown().to_string(index=False, float_format="{:.3f}".format),
         ]
         for name, count in self.seeds_needed.items():
-            lines.append(f"{name}: about {count:.0f} seeds for selections that overlap by {ENOUGH}")
+            needed = f"about {count:.0f} seeds" if np.isfinite(count) else "more than 256 seeds"
+            lines.append(f"{name}: {needed} for selections that overlap by {ENOUGH}")
         return with_notes("\n".join(lines), self.notes)
+
+    def _extremes(self) -> str:
+        """Return which two scores choose the most alike, and which the least."""
+        told = [
+            f"{row['first']} and {row['second']} overlap by {row['overlap']:.3f}"
+            for row in self._shown().sort_values("overlap", ascending=False).to_dict("records")
+        ]
+        return told[0] if len(told) == 1 else f"{told[0]} (most), {told[-1]} (least)"
 
     def _shown(self) -> pd.DataFrame:
         """Return the pairs; of several seeds their mean over seeds, by scores."""

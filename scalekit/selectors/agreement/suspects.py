@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 METHODS = {"gmm": "loss", "aum": "aum", "pvi": "pvi"}  # method -> the score that it reads
 THRESHOLD = 0.5
+MOST_SHOWN = 5
 AUM_PERCENTILE = 99.0  # of the threshold samples' AUM (Pleiss et al. 2020)
 
 
@@ -61,6 +62,10 @@ class Suspects(Result):
             precision = table.loc[table["suspect"], "probability"].mean()
             lines.append(f"its model expects {expected:.0f} wrong ones, and {precision:.0%} of the "
                          "suspects to be wrong")  # fmt: skip
+        if table["suspect"].any():
+            first = list(map(str, self.ids[:MOST_SHOWN]))
+            more = ", ..." if len(self.ids) > MOST_SHOWN else ""
+            lines.append(f"most suspect first: {', '.join(first)}{more}")
         if "label" in table:
             shares = table.groupby("label")["suspect"].mean().sort_values(ascending=False).head(5)
             lines.append("most by class: " + ", ".join(f"{k} {v:.1%}" for k, v in shares.items()))
@@ -175,12 +180,19 @@ def mislabelled(
                     Provenance(source=opened.name, n_rows=len(table)))  # fmt: skip
 
 
+def _advice(column: str) -> str:
+    """Return where a score that is not there comes from."""
+    if column == "loss":
+        return "Score it first, with --scores loss (in Python score(..., scores=['loss']))."
+    return "`scalekit scores` says what it is made from."
+
+
 def _probability(frame: pd.DataFrame, method: str, threshold_samples: Any) -> np.ndarray:
     column = METHODS[method]
     if column not in frame:
         raise ColumnNotFoundError(
             f"The method '{method}' reads the score '{column}', which the table has not. "
-            f"{did_you_mean(column, map(str, frame))}"
+            f"{did_you_mean(column, map(str, frame))} {_advice(column)}"
         )
     values = frame[column].to_numpy(float)
     if not np.isfinite(values).all():

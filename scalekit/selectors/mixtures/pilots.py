@@ -11,6 +11,7 @@ import pandas as pd
 
 from scalekit.columns import MISSING, as_numbers
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.files import read_delimited
 from scalekit.notes import Note
 from scalekit.results import Provenance, hash_frame
 from scalekit.selectors.mixtures.roles import (
@@ -95,6 +96,9 @@ def read_pilots(
     names = short_names(loss_columns, LOSS_PREFIXES, targets is None)
     mixture, resolution, told = _check_shares(frame, share_columns, source)
     losses, missing = _check_losses(frame, loss_columns, source)
+    read_scales = {name: _check_scale(frame, name, source) for name in scales}
+    kept = np.isfinite(losses).any(axis=0)  # a run without any loss, as one that crashed, is none
+    mixture, losses = mixture[kept], losses[:, kept]
     notes = [*told, *missing, *_doubts(mixture, sources), *unread_scales(frame, scales)]
     used = [*share_columns, *loss_columns, *scales]
     return Pilots(
@@ -102,7 +106,7 @@ def read_pilots(
         names,
         mixture,
         losses,
-        {name: _check_scale(frame, name, source) for name in scales},
+        {name: values[kept] for name, values in read_scales.items()},
         tuple(notes),
         Provenance(source, hash_frame(frame[used].astype(str)), len(frame)),
         resolution,
@@ -120,11 +124,7 @@ def as_table(table: Table, what: str) -> tuple[pd.DataFrame, str]:
         raise InputError(f"There is no file {path}. Give a CSV, TSV or Parquet file of {what}.")
     if path.suffix.lower() == ".parquet":
         return pd.read_parquet(path), path.name
-    try:
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig"), path.name
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a table of {what}: {error}.") from error
+    return read_delimited(path), path.name
 
 
 def by_name(

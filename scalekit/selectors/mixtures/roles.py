@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -36,7 +38,7 @@ def choose_columns(
             raise ColumnNotFoundError(
                 f"{source} has no column that begins with '{prefixes[0]}'. Say which columns are "
                 f"the {what}: {what}=[...] or a pattern (--{what}). There are: "
-                f"{', '.join(columns)}.{_hint(frame) if what == 'shares' else ''}"
+                f"{', '.join(columns)}.{_hint(frame) if what == 'shares' else _loss_hint(frame)}"
             )
         return found
     found = []
@@ -71,8 +73,15 @@ def _hint(frame: pd.DataFrame) -> str:
             if (np.abs(total / whole - 1) < 0.01).all() and (part >= 0).all():
                 found = names[start : start + length]
                 return (f" The columns {', '.join(found)} sum to {whole}: are they the shares? "
-                        f"--shares {','.join(found)}")  # fmt: skip
+                        f"--shares {quote(','.join(found))}")  # fmt: skip
     return ""
+
+
+def _loss_hint(frame: pd.DataFrame) -> str:
+    """Return which columns are losses by their names, if any are."""
+    found = [str(name) for name in frame if "loss" in re.split(r"[\W_]+", str(name).lower())]
+    listed = ",".join(found)
+    return f" Is it {' or '.join(found)}? --targets {quote(listed)}" if found else ""
 
 
 def unread_scales(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:

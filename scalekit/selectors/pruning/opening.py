@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError
+from scalekit.files import read_delimited
 from scalekit.notes import Note
 from scalekit.selectors.prototypes.features import ID_COLUMNS
 from scalekit.selectors.scores.columns import LABEL_NAMES
@@ -85,10 +86,10 @@ def read_table(path: str | Path, advice: str = "") -> pd.DataFrame:
         raise InputError(
             f"{path} is no .csv, .tsv or .parquet file, and no folder. {advice}".rstrip()
         )
+    if path.suffix != ".parquet":
+        return read_delimited(path)
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+        return pd.read_parquet(path)
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are of these
         raise InputError(f"{path} cannot be read as a table: {error}") from error
 

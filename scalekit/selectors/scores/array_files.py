@@ -22,7 +22,11 @@ def array_source(path: Path, labels: Any, ids: Any) -> ArraySource:
     stored = load_arrays(path)
     if path.suffix == ".npz":
         if not {"inputs", "labels"} <= set(stored.files):
-            raise InputError(f"{path} holds {stored.files}; expected 'inputs' and 'labels'.")
+            raise InputError(
+                f"{path} holds {', '.join(map(repr, stored.files))}; expected 'inputs' and "
+                "'labels', and 'ids' where examples have names. Save it again: np.savez(path, "
+                "inputs=..., labels=..., ids=...)."
+            )
         ids = member(stored, "ids", path) if "ids" in stored.files else ids
         return ArraySource(member(stored, "inputs", path), member(stored, "labels", path), ids)
     if labels is None:

@@ -51,7 +51,7 @@ class Store:
         """
         store = cls(folder, header)
         manifest = store.folder / MANIFEST
-        if manifest.exists():
+        if manifest.exists() and (resume or any(store.folder.glob("shard-*.parquet"))):
             if not resume:
                 raise OutputError(
                     f"{store.folder} holds scores already. Go on with resume=True (--resume), or "
@@ -59,7 +59,8 @@ class Store:
                 )
             store._must_match(read_manifest(store.folder))
             return store
-        if store.folder.is_dir() and any(not is_unfinished(p) for p in store.folder.iterdir()):
+        there = store.folder.iterdir() if store.folder.is_dir() else ()
+        if any(not is_unfinished(path) and path != manifest for path in there):
             raise OutputError(f"{store.folder} is not empty and holds no scores. Choose another.")
         try:
             store.folder.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,8 @@ class ScoreTable(Result):
         cut = self.frame[self.scores].quantile([0, 0.25, 0.5, 0.75, 1], interpolation="nearest").T
         cut.columns = ["min", "25%", "median", "75%", "max"]
         cut.insert(0, "large is", [self.direction(name) for name in self.scores])
-        head = f"{len(self):,} examples, {len(self.scores)} scores"
+        count = len(self.scores)
+        head = f"{len(self):,} examples, {count} score{'' if count == 1 else 's'}"
         return with_notes(f"{head}\n\n{cut.to_string(float_format='{:.4g}'.format)}", self.notes)
 
     def to_frame(self) -> pd.DataFrame:
