@@ -14,17 +14,23 @@ import numpy as np
 import pandas as pd
 
 from scalekit.columns import Locate
-from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.errors import InputError
 from scalekit.fitters.batch import Members
 from scalekit.fitters.evaluations import SAME, behind_best_so_far, behind_monotone
 from scalekit.fitters.pooling import pooling_notes
-from scalekit.moderation import SEED_DF, noise_precision
+from scalekit.fitters.study_inputs import (
+    check_along,
+    check_names,
+    check_weights,
+    frame_of,
+    rising_notes,
+    row_weights,
+)
 from scalekit.notes import Note
 from scalekit.results import Provenance
-from scalekit.rows import IN_MEMORY, locate_by, with_runs
+from scalekit.rows import locate_by, with_runs
 from scalekit.tables import RunTable, check_runs
 
-SIZES = ("flops", "tokens", "samples", "params", "step")  # in this order, what a run table is along
 LONG = 12  # rows: a curve with noise then rises somewhere
 FEWEST_BEHIND = 20  # rows from which a curve tells what lies behind them
 Rows = Literal["single", "best_so_far", "monotone"]
@@ -110,17 +116,18 @@ def make_study(
     Where `rows` are not single evaluations, what lies behind them is found (`evaluations.py`).
     Raises InputError where the loss is not positive, ColumnNotFoundError where a column is missing.
     """
-    frame, source, notes = _frame_of(runs)
-    for name in by:
-        if name not in frame:
-            raise ColumnNotFoundError(
-                f"{source} has no column '{name}'. {did_you_mean(name, map(str, frame))}"
-            )
+    frame, source, notes = frame_of(runs)
+    check_along(along, scales)
+    weights = "weight" if weights is None and "weight" in frame else weights
+    if weights is not None:
+        frame = check_weights(frame, weights, source)
+    check_names(frame, by, along, source)
     if along == "flops" and along not in frame and {"params", "tokens"} <= set(frame):
         frame = frame.assign(flops=6.0 * frame["params"] * frame["tokens"])
     needed = list(dict.fromkeys([*scales, along]))
     table = check_runs(frame, scales=needed, source=source, notes=notes)
     kept = table.frame.sort_values(along, kind="stable")
+    told = [*rising_notes(kept, along, by)]
     if (kept["loss"] <= 0).any():
         raise InputError(
             f"{source}: {int((kept['loss'] <= 0).sum())} rows have a loss of zero or less. "
@@ -151,7 +158,7 @@ def make_study(
         else pd.DataFrame(index=[0])
     )
     losses = [part["loss"].to_numpy(float) for part in parts]
-    told = _selection_notes(losses) if rows == "single" else [_behind_note(rows, noise)]
+    told += _selection_notes(losses) if rows == "single" else [_behind_note(rows, noise)]
     pooled = () if by else pooling_notes(kept, runs)
     return Study(
         tuple(by), keys, along, size, members, reference, noise, (*table.notes, *pooled, *told),
@@ -216,53 +223,3 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
             )
         ]
     return []
-
-
-def _frame_of(
-    runs: RunTable | pd.DataFrame | Mapping[str, Any],
-) -> tuple[pd.DataFrame, str, tuple[Note, ...]]:
-    if isinstance(runs, RunTable):
-        return runs.frame, runs.provenance.source, runs.notes
-    return pd.DataFrame(runs), IN_MEMORY, ()
-
-
-def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str | None) -> str:
-    """Return the scale along which origins are set: the one given, else the first there is."""
-    frame, source, _ = _frame_of(runs)
-    have = set(map(str, frame)) | ({"flops"} if {"params", "tokens"} <= set(frame) else set())
-    if along is not None:
-        if along not in have:
-            raise ColumnNotFoundError(
-                f"along='{along}' is no column. {did_you_mean(along, map(str, frame))}"
-            )
-        return along
-    found = next((name for name in SIZES if name in have), None)
-    if found is None:
-        raise ColumnNotFoundError(
-            f"{source} has no scale ({', '.join(SIZES)}). Say which column is one with --along "
-            "COLUMN (in Python along='COLUMN')."
-        )
-    return found
-
-
-def row_weights(part: pd.DataFrame, along: str, column: str | None, spaced: bool) -> np.ndarray:
-    """Return weights with mean one: spacing in log size, times precision, times a given column."""
-    weights = np.ones(len(part))
-    logs = np.log(part[along].to_numpy(float))
-    if spaced and len(part) > 2:
-        gaps = np.gradient(logs)
-        weights = np.maximum(gaps, 1e-3 * max(gaps.mean(), 1e-12))
-    if column is not None:
-        values = part[column].to_numpy(float)
-        if column == "noise":
-            df = part["noise_df"].to_numpy(float) if "noise_df" in part else SEED_DF
-            values = noise_precision(values / part["loss"].to_numpy(float), df)
-        weights = weights * values
-    return weights / weights.mean() if weights.mean() > 0 else np.ones(len(part))
-
-
-def size_of(asked: pd.DataFrame, along: str) -> np.ndarray:
-    """Return the sizes of asked rows; FLOPs follow from 6ND."""
-    if along in asked:
-        return asked[along].to_numpy(float)
-    return 6.0 * asked["params"].to_numpy(float) * asked["tokens"].to_numpy(float)
