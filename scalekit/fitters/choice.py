@@ -200,6 +200,12 @@ class Choice(Result):
 
         return plot_fan(self, ax)
 
+    def plot_calibration(self, ax: Axes | None = None) -> Axes:
+        """Draw how often intervals held on the roll-outs, against their level."""
+        from scalekit.fitters.forecast_plots import plot_calibration
+
+        return plot_calibration([self.combination], ax)
+
 
 def choose_law(
     runs: RunTable | pd.DataFrame | Mapping[str, Any],

@@ -16,7 +16,12 @@ import pandas as pd
 from scalekit.columns import Locate
 from scalekit.errors import InputError
 from scalekit.fitters.batch import Members
-from scalekit.fitters.evaluations import SAME, behind_best_so_far, behind_monotone
+from scalekit.fitters.evaluations import (
+    SAME,
+    behind_best_so_far,
+    behind_monotone,
+    missing_rises,
+)
 from scalekit.fitters.pooling import pooling_notes
 from scalekit.fitters.study_inputs import (
     check_along,
@@ -31,7 +36,9 @@ from scalekit.results import Provenance
 from scalekit.rows import locate_by, with_runs
 from scalekit.tables import RunTable, check_runs
 
-LONG = 12  # rows: a curve with noise then rises somewhere
+LONG = 12  # rows: shorter curves may well never rise by chance
+MISSING = 3.0  # rises that must be missing before rows that never rise are called chosen or smooth
+MISSING_EACH = 0.5  # of each curve that never rises
 FEWEST_BEHIND = 20  # rows from which a curve tells what lies behind them
 Rows = Literal["single", "best_so_far", "monotone"]
 BEHIND = {"best_so_far": behind_best_so_far, "monotone": behind_monotone}
@@ -157,8 +164,10 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
-    losses = [part["loss"].to_numpy(float) for part in parts]
-    told += _selection_notes(losses) if rows == "single" else [_behind_note(rows, noise)]
+    if rows != "single":
+        told.append(_behind_note(rows, noise))
+    elif spaced:
+        told += _selection_notes(parts, along)
     pooled = () if by else pooling_notes(kept, runs)
     return Study(
         tuple(by), keys, along, size, members, reference, noise, (*table.notes, *pooled, *told),
@@ -207,10 +216,15 @@ def _behind_note(rows: Rows, noise: np.ndarray) -> Note:
     )
 
 
-def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
-    long = [loss for loss in losses if len(loss) >= LONG]
-    never = sum(bool((np.diff(loss) <= 0).all()) for loss in long)
-    if len(losses) > 1 and never > 0.5 * len(long):
+def _selection_notes(parts: list[pd.DataFrame], along: str) -> list[Note]:
+    """Return what to tell of logs that fall more steadily than single evaluations would."""
+    long = [part for part in parts if len(part) >= LONG]
+    falls = [p for p in long if (np.diff(p["loss"]) <= 0).all()]
+    missing = [
+        missing_rises(p[along].to_numpy(float), np.log(p["loss"].to_numpy(float))) for p in falls
+    ]
+    never = len(falls)
+    if never > 0.5 * len(long) and sum(missing) >= max(MISSING, MISSING_EACH * never):
         return [
             Note(
                 "running_best",

@@ -74,10 +74,10 @@ def check_weights(frame: pd.DataFrame, column: str, source: str) -> pd.DataFrame
     values = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(wrong) or not (values > 0).any():
-        found = [f"; row {frame.index[k]} has {frame[column].iloc[k]}" for k in wrong[:1]]
+        found = "".join(f"; row {frame.index[k]} has {frame[column].iloc[k]}" for k in wrong[:1])
         raise InputError(
             f"{source}: weights in column '{column}' must be numbers, none negative, not all "
-            f"zero{''.join(found)}."
+            f"zero{found}."
         )
     return frame.assign(**{column: values})
 
@@ -127,14 +127,14 @@ def rising_notes(frame: pd.DataFrame, along: str, by: Sequence[str]) -> Iterator
         yield Note(
             "loss_rises",
             "warning",
-            f"The loss rises with {along} (median rank correlation {np.median(ranks):.2f}). Where "
-            "it is an accuracy, forecast the error instead (loss = 1 - accuracy): most of these laws "
+            f"The loss rises with {along} (median rank correlation {np.median(ranks):.2f}). If "
+            "it is an accuracy, forecast the error (--columns loss=1-COLUMN): most of these laws "
             "can only fall, and a forecast of an accuracy may pass 1.",
         )
 
 
 def _varies(part: pd.DataFrame, along: str) -> bool:
-    return len(part) > 3 and all(part[name].nunique() > 1 for name in (along, "loss"))
+    return len(part) > 3 and all(np.ptp(part[name].to_numpy(float)) > 0 for name in (along, "loss"))
 
 
 def size_of(asked: pd.DataFrame, along: str) -> np.ndarray:
