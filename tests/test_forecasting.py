@@ -194,16 +194,15 @@ def test_a_ratio_of_scales_that_no_run_has_is_told(choice: sk.fitters.Choice) ->
 
 def test_an_accuracy_taken_for_a_loss_is_told() -> None:
     flops = np.geomspace(1e17, 1e20, 16)
-    found = sk.choose_law({"flops": flops, "loss": 0.8 - 0.5 * (flops / 1e17) ** -0.2})
+    accuracy = 0.8 - 0.5 * (flops / 1e17) ** -0.2
+    found = make_study({"flops": flops, "loss": accuracy}, ["flops"], "flops")
     assert "loss=1-COLUMN" in next(n.message for n in found.notes if n.code == "loss_rises")
 
 
 def test_a_single_law_has_no_forms_to_give_way_to() -> None:
     found = sk.choose_law(isoflops(np.random.default_rng(0)), "chinchilla_tied", trimmings=0.0)
-    note = next(
-        n for n in found.predict(params=1e11, tokens=2e12).notes if n.code.startswith("bey")
-    )
-    assert "median" not in note.message
+    notes = {note.code: note.message for note in found.predict(params=1e11, tokens=2e12).notes}
+    assert "median" not in notes["beyond_roll_outs"]
 
 
 def test_scales_may_be_a_dictionary_of_numbers(choice: sk.fitters.Choice) -> None:
@@ -332,15 +331,15 @@ def test_curves_that_never_rise_are_called_a_running_best() -> None:
     noisy, steep = curves(4, 30, rng, noise=0.03), curves(4, 20, rng, noise=0.0)
     best = noisy.assign(loss=noisy.groupby("model")["loss"].cummin())
     for table, told in ((best, True), (noisy, False), (steep, False)):
-        found = sk.fit_many(table, by="model", along="tokens", laws=["power_constant"])
-        assert ("running_best" in [note.code for note in found.notes]) == told
+        study = make_study(table, ["tokens"], "tokens", ["model"])
+        assert ("running_best" in [note.code for note in study.notes]) == told
 
 
 def test_a_single_log_of_the_best_so_far_is_told_too() -> None:
     for kind, told in (("best_so_far", True), ("monotone", True), ("single", False)):
         log, _ = log_of(np.random.default_rng(0), kind, 0.02)
-        found = sk.choose_law(log, ["power_constant"], horizon=2)
-        assert ("running_best" in [note.code for note in found.notes]) == told
+        study = make_study(log, ["samples"], "samples")
+        assert ("running_best" in [note.code for note in study.notes]) == told
 
 
 def log_of(rng: np.random.Generator, kind: str, noise: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -437,14 +436,14 @@ def test_bad_arguments_are_named() -> None:
     for bad in (-1.0, np.nan):
         with pytest.raises(InputError, match=f"row 3 has {bad}"):
             sk.choose_law(table.assign(w=table["w"].where(table.index != 3, bad)), weights="w")
-    with pytest.raises(InputError, match="'step' is no scale of the laws .params, tokens"):
+    with pytest.raises(InputError, match=r"'step' is no scale of the laws .params, tokens"):
         sk.choose_law(table.assign(step=np.arange(len(table)) + 1.0), along="step")
     with pytest.raises(InputError, match="is what is forecast"):
         sk.choose_law(table, along="loss")
     with pytest.raises(InputError, match="laws is empty"):
         sk.choose_law(table, [])
     few = table.head(9)
-    with pytest.raises(InputError, match="at least 8 runs at different scales.*there are 5, of 1"):
+    with pytest.raises(InputError, match=r"at least 8 runs at different scales.*there are 5, of 1"):
         sk.choose_law(few)
     fit = sk.fit(few, law="chinchilla_tied", interval="none")
     with pytest.raises(InputError, match=r"roll-outs of the fit's own law.*without interval="):
@@ -455,6 +454,17 @@ def test_a_column_of_weights_counts_as_in_fit() -> None:
     table = isoflops(np.random.default_rng(0))
     some = table.assign(weight=np.where(table.index % 7 == 0, 0.0, 1.0))
     assert len(sk.choose_law(some, ["chinchilla"]).loss) == (some["weight"] > 0).sum()
+
+
+def test_columns_keep_the_names_that_the_file_gives_them() -> None:
+    """The reader calls the column recipe 'group', and n_params 'params'."""
+    table = isoflops(np.random.default_rng(0)).rename(columns={"params": "n_params"})
+    both = pd.concat([table.assign(recipe=name) for name in ("a", "b", "c")], ignore_index=True)
+    runs = sk.read_runs(both, quiet=True)
+    assert "recipe" not in runs.frame
+    out = sk.roll_out(runs, ["chinchilla_tied"], by="recipe").to_frame()
+    assert set(out["recipe"]) == {"a", "b", "c"}
+    assert sk.choose_law(runs, ["power"], along="n_params").along == "params"
 
 
 def test_formulas_without_a_name_are_told_apart() -> None:
@@ -508,6 +518,9 @@ def test_the_commands_print_what_the_functions_return(tmp_path: Path) -> None:
     assert values["predictions"][0]["obs_lower"] < values["predictions"][0]["predicted"]
     combined = runner.invoke(app, ["fit", str(path), "--combine", "--json"])
     assert json.loads(combined.stdout)["kind"] == "choice"
+    mixed = ["--at", "params=1e10,tokens=2e11", "--at", "flops=1e22"]
+    refused = runner.invoke(app, ["choose-law", str(path), *mixed])
+    assert "'flops=1e22' names other scales" in refused.stderr
     refused = runner.invoke(app, ["fit", str(path), "--combine", "--delta", "0.1"])
     assert refused.exit_code == 1
     assert "--delta speaks of one law's fit" in refused.stderr

@@ -132,4 +132,10 @@ def table_of_scales(at: list[str]) -> pd.DataFrame:
     """Return the scales of several --at options as a table, one row each."""
     import pandas as pd
 
-    return pd.DataFrame([parse_scales(text) for text in at])
+    rows = [parse_scales(text) for text in at]
+    for text, row in zip(at, rows, strict=True):
+        if set(row) != set(rows[0]):
+            raise InputError(
+                f"--at '{text}' names other scales than --at '{at[0]}': every --at needs the same."
+            )
+    return pd.DataFrame(rows)

@@ -30,6 +30,7 @@ from scalekit.fitters.study_inputs import (
     frame_of,
     rising_notes,
     row_weights,
+    with_names,
 )
 from scalekit.notes import Note
 from scalekit.results import Provenance
@@ -123,8 +124,11 @@ def make_study(
     Where `rows` are not single evaluations, what lies behind them is found (`evaluations.py`).
     Raises InputError where the loss is not positive, ColumnNotFoundError where a column is missing.
     """
+    if rows not in ("single", *BEHIND):
+        raise InputError(f"rows must be one of 'single', {', '.join(map(repr, BEHIND))}: '{rows}'.")
     frame, source, notes = frame_of(runs)
     check_along(along, scales)
+    frame = with_names(frame, runs, [*by, weights])
     weights = "weight" if weights is None and "weight" in frame else weights
     if weights is not None:
         frame = check_weights(frame, weights, source)
@@ -179,8 +183,6 @@ def _look_behind(
     parts: list[pd.DataFrame], by: list[str], along: str, rows: Rows
 ) -> tuple[list[pd.DataFrame], np.ndarray]:
     """Return curves of the evaluations behind rows that never rise, and the noise of each curve."""
-    if rows not in BEHIND:
-        raise InputError(f"rows must be one of 'single', {', '.join(map(repr, BEHIND))}: '{rows}'.")
     for part in parts:
         rising = np.flatnonzero(np.diff(np.log(part["loss"])) > SAME)
         if len(rising):

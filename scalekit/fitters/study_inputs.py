@@ -27,11 +27,21 @@ def frame_of(
     return pd.DataFrame(runs), IN_MEMORY, ()
 
 
+def with_names(frame: pd.DataFrame, runs: object, names: Sequence[str | None]) -> pd.DataFrame:
+    """Return the rows with the columns `names` as the file calls them, where roles renamed them."""
+    readings = runs.readings if isinstance(runs, RunTable) else ()
+    roles = {r.column: r.role for r in readings if r.column in names and r.column not in frame}
+    return frame.assign(**{str(name): frame[role] for name, role in roles.items() if role in frame})
+
+
 def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str | None) -> str:
     """Return the scale along which origins are set: the one given, else the first there is."""
     frame, source, _ = frame_of(runs)
     have = set(map(str, frame)) | ({"flops"} if {"params", "tokens"} <= set(frame) else set())
     if along is not None:
+        readings = runs.readings if isinstance(runs, RunTable) else ()
+        if along not in have:
+            along = next((r.role for r in readings if r.column == along), along)
         if along == "loss":
             raise InputError("along='loss' is what is forecast; say which scale grows.")
         if along not in have:
