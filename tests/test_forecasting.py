@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,16 @@ def test_weights_give_way_to_the_median_of_the_forms_beyond_the_roll_outs(
     assert judged.any()
     assert (np.diff(away[~judged]) < 0).all()
     assert away.iloc[-1] < 0.05
+
+
+def test_a_forecast_needs_no_candidate_of_much_weight(choice: sk.fitters.Choice) -> None:
+    count = len(choice.combination.weights)
+    even = replace(choice.combination, weights=np.full(count, 1 / count))
+    thin = replace(even, fits=even.fits * 2, weights=np.full(2 * count, 0.5 / count))
+    scales = {"params": np.array([1e10]), "tokens": np.array([2e11])}
+    ahead = thin.ahead(np.zeros(1, int), scales, np.array([1.2e22]))
+    assert thin.weights.max() < 0.1
+    assert [note.code for note in thin.notes(ahead)]
 
 
 def test_the_way_from_weights_to_the_median_has_no_jump_and_no_kink(

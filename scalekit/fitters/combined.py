@@ -132,7 +132,7 @@ class Combination:
                 f"{given if len(self.fits) > 1 else ''}the interval is drawn on linearly in log "
                 "distance, which no roll-out has tested; a break is not seen.",
             )
-        heavy = self.weights >= WEIGHTY
+        heavy = self.weights >= min(WEIGHTY, self.weights.max())
         ends = ahead.centre[:, heavy]
         middle, parts = self._centre_and_parts(ahead)
         gap = np.abs(ends - middle[:, None]).max(axis=1)

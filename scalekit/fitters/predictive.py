@@ -27,7 +27,7 @@ TYPICAL_DRIFT = 0.03  # of log loss for each e-fold of distance: the start value
 MANY_BLOCKS = 30  # from here on the quantiles are empirical; below, Student's
 FREEDOM = 4.0  # of the likelihood: errors of forecasts have heavy tails
 SMALLEST = 1e-5
-GIVING_WAY = 2.0  # how fast weights give way to the median beyond the distance they were judged at
+GIVING_WAY = 1.4  # how fast weights give way to the median beyond the distance they were judged at
 NORMAL = 1.4826  # deviations in a median absolute deviation
 
 
@@ -67,7 +67,8 @@ class Calibration:
 def trust(found: Forecasts, judged: float) -> np.ndarray:
     """Return how far weights count at each row: fully up to the log distance `judged`.
 
-    Beyond it, a fifth at twice that distance, falling without a kink.
+    Beyond it, a third at twice that distance and a ninth at three times, without a kink. Giving
+    way faster makes forecasts rise with size where the forms disagree widely (LOG.md).
     """
     beyond = np.maximum(found.distance / judged - 1, 0)
     return np.asarray(1 / (1 + (GIVING_WAY * beyond) ** 2))
