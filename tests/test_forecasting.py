@@ -465,6 +465,10 @@ def test_a_column_of_weights_counts_as_in_fit() -> None:
     table = isoflops(np.random.default_rng(0))
     some = table.assign(weight=np.where(table.index % 7 == 0, 0.0, 1.0))
     assert len(sk.choose_law(some, ["chinchilla"]).loss) == (some["weight"] > 0).sum()
+    noisy = make_study(table.assign(noise=0.01), ["params"], "params", weights="noise")
+    assert "noise_weights" in [note.code for note in noisy.notes]
+    with pytest.raises(InputError, match="must be finite numbers"):
+        sk.fit(table.assign(w="a"), law="chinchilla", weights="w")
 
 
 def test_columns_keep_the_names_that_the_file_gives_them() -> None:

@@ -23,6 +23,7 @@ from scalekit.fitters.evaluations import (
     missing_rises,
 )
 from scalekit.fitters.pooling import pooling_notes
+from scalekit.fitters.preparing import noise_note
 from scalekit.fitters.study_inputs import (
     check_along,
     check_names,
@@ -168,6 +169,8 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
+    if weights == "noise":
+        told.append(noise_note(kept))
     if rows != "single":
         told.append(_behind_note(rows, noise))
     elif spaced:
