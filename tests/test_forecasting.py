@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,80 @@ def test_weights_give_way_to_the_median_of_the_forms_beyond_the_roll_outs(
     assert away.iloc[-1] < 0.05
 
 
+def test_a_forecast_needs_no_candidate_of_much_weight(choice: sk.fitters.Choice) -> None:
+    count = len(choice.combination.weights)
+    even = replace(choice.combination, weights=np.full(count, 1 / count))
+    thin = replace(even, fits=even.fits * 2, weights=np.full(2 * count, 0.5 / count))
+    scales = {"params": np.array([1e10]), "tokens": np.array([2e11])}
+    ahead = thin.ahead(np.zeros(1, int), scales, np.array([1.2e22]))
+    assert thin.weights.max() < 0.1
+    assert [note.code for note in thin.notes(ahead)]
+
+
+def test_the_way_from_weights_to_the_median_has_no_jump_and_no_kink(
+    choice: sk.fitters.Choice,
+) -> None:
+    judged = np.exp(choice.combination.judged)
+    factor = judged * np.exp(np.linspace(-0.02, 0.02, 401))
+    params = choice.scales["params"][choice.size.argmax()] * np.sqrt(factor)
+    tokens = choice.size.max() * factor / 6 / params
+    table = choice.predict(params=params, tokens=tokens).table
+    for name in ("predicted", "obs_lower", "obs_upper"):
+        slope = np.diff(np.log(table[name])) / np.diff(np.log(factor))
+        assert np.abs(np.diff(slope)).max() < 2e-3
+
+
+def test_each_curve_counts_once_for_how_far_roll_outs_went() -> None:
+    table = curves(6, 24, np.random.default_rng(11))
+    lone = (table["model"] == "m0") & table["tokens"].between(2e7, 9e8)
+    kinds = {"by": "model", "along": "tokens", "laws": ["power_constant"]}
+    full, gap = sk.fit_many(table, **kinds), sk.fit_many(table[~lone], **kinds)
+    reach = [many.combinations[0].past.distance.max() for many in (full, gap)]
+    assert reach[1] > 2 * reach[0]
+    judged = [many.combinations[0].judged for many in (full, gap)]
+    assert judged[1] == pytest.approx(judged[0], rel=0.05)
+
+
+def test_candidates_that_no_roll_out_can_judge_are_left_out_and_told() -> None:
+    flops = np.geomspace(1e17, 1e19, 6)
+    found = sk.choose_law({"flops": flops, "loss": 1.7 + 80 * flops**-0.09})
+    assert set(found.to_frame()["candidate"]) == {"power", "power_constant", "m3"}
+    note = next(note for note in found.notes if note.code == "candidates_left_out")
+    assert note.message.startswith("9 of 12 candidates are left out")
+    two = sk.fit_many(curves(2, 20, np.random.default_rng(0)), by="model", along="tokens")
+    assert not any("shared" in name for name in two.combinations[0].names)
+    assert any("curves to share between" in note.message for note in two.notes)
+
+
+def test_one_roll_out_is_no_certainty_of_the_best_form() -> None:
+    flops = np.geomspace(1e17, 1e19, 6)
+    found = sk.choose_law({"flops": flops, "loss": 1.7 + 80 * flops**-0.09}).to_frame()
+    assert found["probability"].max() == pytest.approx((1 + 1 / 3) / 2)
+    assert found["probability"].sum() == pytest.approx(1)
+
+
+def test_a_ratio_of_scales_that_no_run_has_is_told(choice: sk.fitters.Choice) -> None:
+    found = choice.predict(params=1e8, tokens=1e14)
+    assert found.table["extrapolation_in"][0] == "tokens"
+    assert "untried_ratio" in [note.code for note in found.notes]
+    near = choice.predict(params=1e10, tokens=2e11)
+    assert near.table["extrapolation_in"][0] == "flops"
+    assert "untried_ratio" not in [note.code for note in near.notes]
+
+
+def test_an_accuracy_taken_for_a_loss_is_told() -> None:
+    flops = np.geomspace(1e17, 1e20, 16)
+    accuracy = 0.8 - 0.5 * (flops / 1e17) ** -0.2
+    found = make_study({"flops": flops, "loss": accuracy}, ["flops"], "flops")
+    assert "loss=1-COLUMN" in next(n.message for n in found.notes if n.code == "loss_rises")
+
+
+def test_a_single_law_has_no_forms_to_give_way_to() -> None:
+    found = sk.choose_law(isoflops(np.random.default_rng(0)), "chinchilla_tied", trimmings=0.0)
+    notes = {note.code: note.message for note in found.predict(params=1e11, tokens=2e12).notes}
+    assert "median" not in notes["beyond_roll_outs"]
+
+
 def test_scales_may_be_a_dictionary_of_numbers(choice: sk.fitters.Choice) -> None:
     at = {"params": 1e10, "tokens": 2e11}
     assert choice.predict(at).table.equals(choice.predict(**at).table)
@@ -227,6 +302,7 @@ def test_plots_are_drawn(
 ) -> None:
     assert choice.plot().get_legend() is not None
     assert many.plot().get_lines()
+    assert choice.plot_calibration().get_lines()
     assert sk.roll_out(isoflops(np.random.default_rng(0))).plot().get_lines()
     one = {"flops": np.geomspace(1e16, 1e20, 20)}
     one["loss"] = 1.7 + 80 * one["flops"] ** -0.09
@@ -262,9 +338,19 @@ def test_the_interval_score_fines_misses() -> None:
 
 
 def test_curves_that_never_rise_are_called_a_running_best() -> None:
-    table = curves(4, 20, np.random.default_rng(9), noise=0.0)
-    found = sk.fit_many(table, by="model", along="tokens", laws=["power_constant"])
-    assert "running_best" in [note.code for note in found.notes]
+    rng = np.random.default_rng(9)
+    noisy, steep = curves(4, 30, rng, noise=0.03), curves(4, 20, rng, noise=0.0)
+    best = noisy.assign(loss=noisy.groupby("model")["loss"].cummin())
+    for table, told in ((best, True), (noisy, False), (steep, False)):
+        study = make_study(table, ["tokens"], "tokens", ["model"])
+        assert ("running_best" in [note.code for note in study.notes]) == told
+
+
+def test_a_single_log_of_the_best_so_far_is_told_too() -> None:
+    for kind, told in (("best_so_far", True), ("monotone", True), ("single", False)):
+        log, _ = log_of(np.random.default_rng(0), kind, 0.02)
+        study = make_study(log, ["samples"], "samples")
+        assert ("running_best" in [note.code for note in study.notes]) == told
 
 
 def log_of(rng: np.random.Generator, kind: str, noise: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -342,7 +428,7 @@ def test_bad_input_is_named() -> None:
         sk.fit_many(table, by="mdel")
     with pytest.raises(InputError, match="loss of zero or less"):
         sk.choose_law({"flops": [1e16, 1e17, 1e18], "loss": [2.0, 1.0, -1.0]})
-    with pytest.raises(InputError, match="No origin is left"):
+    with pytest.raises(InputError, match=r"at least 4 runs .* there are 2, of 2"):
         sk.choose_law({"flops": [1e16, 1e17, 1e18], "loss": [3.0, 2.0, 1.5]})
     with pytest.raises(InputError, match="same scales"):
         sk.choose_law(isoflops(np.random.default_rng(0)), ["chinchilla", "power"])
@@ -350,6 +436,75 @@ def test_bad_input_is_named() -> None:
         sk.choose_law(isoflops(np.random.default_rng(0)), trimmings=(0.95,))
     with pytest.raises(InputError, match="factor above 1"):
         sk.choose_law(isoflops(np.random.default_rng(0)), horizon=0.5)
+
+
+def test_bad_arguments_are_named() -> None:
+    table = isoflops(np.random.default_rng(0)).assign(w=1.0)
+    with pytest.raises(ColumnNotFoundError, match=r"weights='sd' is no column"):
+        sk.choose_law(table, weights="sd")
+    with pytest.raises(ColumnNotFoundError, match=r"weights='noise' is no column"):
+        sk.choose_law(table, weights="noise")
+    for bad in (-1.0, np.nan):
+        with pytest.raises(InputError, match=f"row 3 has {bad}"):
+            sk.choose_law(table.assign(w=table["w"].where(table.index != 3, bad)), weights="w")
+    with pytest.raises(InputError, match=r"'step' is no scale of the laws .params, tokens"):
+        sk.choose_law(table.assign(step=np.arange(len(table)) + 1.0), along="step")
+    with pytest.raises(InputError, match="is what is forecast"):
+        sk.choose_law(table, along="loss")
+    with pytest.raises(InputError, match="laws is empty"):
+        sk.choose_law(table, [])
+    few = table.head(9)
+    with pytest.raises(InputError, match=r"at least 8 runs at different scales.*there are 5, of 1"):
+        sk.choose_law(few)
+    fit = sk.fit(few, law="chinchilla_tied", interval="none")
+    with pytest.raises(InputError, match=r"roll-outs of the fit's own law.*without interval="):
+        fit.predict(params=1e10, tokens=2e11, interval="observation")
+
+
+def test_a_column_of_weights_counts_as_in_fit() -> None:
+    table = isoflops(np.random.default_rng(0))
+    some = table.assign(weight=np.where(table.index % 7 == 0, 0.0, 1.0))
+    assert len(sk.choose_law(some, ["chinchilla"]).loss) == (some["weight"] > 0).sum()
+    noisy = make_study(table.assign(noise=0.01), ["params"], "params", weights="noise")
+    assert "noise_weights" in [note.code for note in noisy.notes]
+    with pytest.raises(InputError, match="must be finite numbers"):
+        sk.fit(table.assign(w="a"), law="chinchilla", weights="w")
+
+
+def test_columns_keep_the_names_that_the_file_gives_them() -> None:
+    """The reader calls the column recipe 'group', and n_params 'params'."""
+    table = isoflops(np.random.default_rng(0)).rename(columns={"params": "n_params"})
+    both = pd.concat([table.assign(recipe=name) for name in ("a", "b", "c")], ignore_index=True)
+    runs = sk.read_runs(both, quiet=True)
+    assert "recipe" not in runs.frame
+    out = sk.roll_out(runs, ["chinchilla_tied"], by="recipe").to_frame()
+    assert set(out["recipe"]) == {"a", "b", "c"}
+    assert sk.choose_law(runs, ["power"], along="n_params").along == "params"
+
+
+def test_formulas_without_a_name_are_told_apart() -> None:
+    flops = np.geomspace(1e16, 1e20, 20)
+    laws = ["A / flops**alpha", "E + A / flops**alpha", "E + A / flops**alpha"]
+    found = sk.choose_law({"flops": flops, "loss": 1.7 + 80 * flops**-0.09}, laws, trimmings=0.0)
+    assert sorted(found.to_frame()["candidate"]) == laws[:2]
+
+
+def test_curves_that_cannot_be_fitted_or_named_are_named(many: sk.fitters.ManyFits) -> None:
+    table = curves(5, 12, np.random.default_rng(10))
+    with pytest.raises(InputError, match=r"1 of 5 curves have too few rows .*model=m3"):
+        sk.fit_many(table.drop(index=range(37, 48)), by="model", along="tokens")
+    with pytest.raises(InputError, match=r"12 rows have no task, the first is row 0"):
+        sk.fit_many(table.assign(task=table["task"].where(table.index >= 12)), by=["task", "model"])
+    with pytest.raises(InputError, match="by is empty"):
+        sk.fit_many(table, by=[], along="tokens")
+    with pytest.raises(InputError, match="by='tokens'"):
+        sk.fit_many(table, by="tokens")
+    for bad in (-1e9, np.nan, "1B"):
+        with pytest.raises(InputError, match=f"tokens = {bad}"):
+            many.predict({"task": ["t0"], "model": ["m0"], "tokens": [bad]})
+    with pytest.raises(InputError, match="no row"):
+        many.predict({"task": [], "model": [], "tokens": []})
+    assert len(many.predict({"task": "t0", "model": "m0", "tokens": 1e10}).table) == 1
 
 
 def test_a_curve_that_was_not_fitted_is_named(many: sk.fitters.ManyFits) -> None:
@@ -378,6 +533,12 @@ def test_the_commands_print_what_the_functions_return(tmp_path: Path) -> None:
     assert values["predictions"][0]["obs_lower"] < values["predictions"][0]["predicted"]
     combined = runner.invoke(app, ["fit", str(path), "--combine", "--json"])
     assert json.loads(combined.stdout)["kind"] == "choice"
+    mixed = ["--at", "params=1e10,tokens=2e11", "--at", "flops=1e22"]
+    refused = runner.invoke(app, ["choose-law", str(path), *mixed])
+    assert "'flops=1e22' names other scales" in refused.stderr
+    refused = runner.invoke(app, ["fit", str(path), "--combine", "--delta", "0.1"])
+    assert refused.exit_code == 1
+    assert "--delta speaks of one law's fit" in refused.stderr
     done = runner.invoke(app, ["heldout", str(path), "--law", "chinchilla", "--law", "kaplan"])
     assert done.exit_code == 0, done.output
     assert "kaplan" in done.stdout

@@ -19,6 +19,7 @@ from scalekit.cli.common import (
     parse_scales,
     read_table,
 )
+from scalekit.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ ObjectiveOption = Annotated[
     str, typer.Option(help="huber_log, log_squares, squares or absolute_log.")
 ]
 Delta = Annotated[float | None, typer.Option(help="Huber's delta; by default tied to the noise.")]
+RESAMPLES = 1000
 Resamples = Annotated[int, typer.Option(help="Number of resamples of the intervals.")]
 At = Annotated[
     list[str] | None,
@@ -58,7 +60,7 @@ def fit(
     interval: Annotated[
         str, typer.Option(help="auto, pairs, cluster, wild, delta or none.")
     ] = "auto",
-    resamples: Resamples = 1000,
+    resamples: Resamples = RESAMPLES,
     combine: Annotated[
         bool,
         typer.Option(
@@ -78,6 +80,15 @@ def fit(
     if combine:
         from scalekit.fitters import choose_law
 
+        refuse_with_combine(
+            {
+                "--objective": objective != "huber_log",
+                "--delta": delta is not None,
+                "--overestimate-weight": overestimate_weight != 1.0,
+                "--interval": interval != "auto",
+                "--resamples": resamples != RESAMPLES,
+            }
+        )
         chosen = choose_law(
             table, [law] if law else None, along=along, weights=weights, confidence_level=level,
             rng=seed,
@@ -102,8 +113,24 @@ def fit(
     deliver(found, as_json, output)
 
 
+def refuse_with_combine(given: dict[str, bool]) -> None:
+    """Raise InputError where an option that speaks of one fit was given with --combine."""
+    wrong = [name for name, there in given.items() if there]
+    if wrong:
+        raise InputError(
+            f"{', '.join(wrong)} speaks of one law's fit; --combine weighs several laws by "
+            "roll-outs, and takes its intervals from these. Leave one of the two out."
+        )
+
+
 def table_of_scales(at: list[str]) -> pd.DataFrame:
     """Return the scales of several --at options as a table, one row each."""
     import pandas as pd
 
-    return pd.DataFrame([parse_scales(text) for text in at])
+    rows = [parse_scales(text) for text in at]
+    for text, row in zip(at, rows, strict=True):
+        if set(row) != set(rows[0]):
+            raise InputError(
+                f"--at '{text}' names other scales than --at '{at[0]}': every --at needs the same."
+            )
+    return pd.DataFrame(rows)

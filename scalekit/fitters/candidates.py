@@ -61,18 +61,24 @@ class Fitted:
         return centre, np.where(np.isfinite(doubt), np.minimum(doubt, UNKNOWN), UNKNOWN)
 
 
+def can_fit(candidate: Candidate, members: Members, size: np.ndarray) -> np.ndarray:
+    """Return which members have rows enough for the candidate; none, where too few could share."""
+    distinct = _distinct_rows(trim(members, size, candidate.trimmed))
+    enough = distinct >= (2 if candidate.shared else len(candidate.law.parameters) + 1)
+    return np.asarray(enough & (enough.sum() >= (3 if candidate.shared else 1)))
+
+
 def fit_candidate(
     candidate: Candidate, members: Members, size: np.ndarray, groups: list[np.ndarray]
 ) -> Fitted:
     """Fit one candidate to every member that has rows enough for it."""
     seen = tilt(trim(members, size, candidate.trimmed), size, candidate.tilt)
-    distinct = _distinct_rows(seen)
     count = len(candidate.law.parameters)
-    enough = distinct >= (2 if candidate.shared else count + 1)
+    enough = can_fit(candidate, members, size)
     law, noise = candidate.law, np.full(len(members), np.nan)
     theta = np.full((len(members), count), np.nan)
     covariance = np.zeros((len(members), count, count))
-    if enough.sum() >= (3 if candidate.shared else 1):
+    if enough.any():
         part = seen.part(enough)
         if candidate.shared:
             numbered = [np.unique(group[enough], return_inverse=True)[1] for group in groups]

@@ -10,22 +10,32 @@ import numpy as np
 import pandas as pd
 
 from scalekit.fitters.candidates import Fitted
-from scalekit.fitters.combined import (
-    Combination,
+from scalekit.fitters.combination_store import (
     combination_arrays,
     combination_from,
     combination_values,
-    combine,
 )
+from scalekit.fitters.combined import Combination, combine, count_of
 from scalekit.fitters.criteria import information_criteria
 from scalekit.fitters.fitted import check_level, robust_deviation
-from scalekit.fitters.forecast_words import describe_scores, horizon_notes, rival_notes
+from scalekit.fitters.forecast_words import (
+    describe_scores,
+    horizon_notes,
+    rival_notes,
+    untried_notes,
+)
 from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
 from scalekit.fitters.law import Law
 from scalekit.fitters.model import to_natural
 from scalekit.fitters.outliers import outlier_notes
-from scalekit.fitters.prediction import Prediction, asked_scales, describe_predictions
-from scalekit.fitters.study import Rows, Study, choose_along, make_study, size_of
+from scalekit.fitters.prediction import (
+    Prediction,
+    asked_scales,
+    describe_predictions,
+    extrapolation,
+)
+from scalekit.fitters.study import Rows, Study, make_study
+from scalekit.fitters.study_inputs import choose_along, size_of
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
@@ -33,8 +43,6 @@ from scalekit.tables import RunTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from scalekit.fitters.fitted import Fit
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,16 +108,22 @@ class Choice(Result):
             size_of(asked, self.along),
         )
         table = pd.concat([asked, self.combination.intervals(ahead, level)], axis=1)
-        table["domain"] = np.where(ahead.distance > 0, "extrapolation", "interpolation")
-        table["extrapolation"] = ahead.distance / np.log(10)
-        table["extrapolation_in"] = np.where(ahead.distance > 0, self.along, "")
+        decades, scale = extrapolation(self, asked)
+        along = ahead.distance / np.log(10)
+        furthest = np.maximum(along, decades)
+        table["domain"] = np.where(furthest > 0, "extrapolation", "interpolation")
+        table["extrapolation"] = furthest
+        table["extrapolation_in"] = np.where(decades > along, scale, self.along)
+        table.loc[furthest == 0, "extrapolation_in"] = ""
         blocks = self.combination.calibration.blocks
+        notes = [*self.combination.notes(ahead, self.along)]
+        notes += untried_notes(asked, along, decades, scale, self.along)
         return Prediction(
             table,
             f"combination of {int((self.combination.weights > 0.005).sum())} forms",
             level,
-            f"roll-out errors at {blocks} origins",
-            tuple(self.combination.notes(ahead, self.along)),
+            f"roll-out errors at {blocks} origin" + ("s" if blocks != 1 else ""),
+            tuple(notes),
             self.provenance,
         )
 
@@ -132,13 +146,12 @@ class Choice(Result):
         if self.asked is not None:
             lines += [describe_predictions(self.asked, self.confidence_level), ""]
         lines += [
-            f"{len(self.loss)} rows of {self.provenance.source}; {found.calibration.blocks} "
-            "roll-outs "
-            f"along {self.along}, up to {factor:.3g} times beyond",
+            f"{len(self.loss)} rows of {self.provenance.source}; "
+            f"{count_of(found.calibration.blocks)} along {self.along}, "
+            f"up to {factor:.3g} times beyond",
             describe_scores(self.to_frame()),
             f"  combination of all: error {found.combined_error():.2%} of the loss on the "
-            "roll-outs "
-            "that its weights were chosen on",
+            "roll-outs that its weights were chosen on",
         ]
         return with_notes("\n".join(lines), self.notes)
 
@@ -187,13 +200,19 @@ class Choice(Result):
 
         return plot_fan(self, ax)
 
+    def plot_calibration(self, ax: Axes | None = None) -> Axes:
+        """Draw how often intervals held on the roll-outs, against their level."""
+        from scalekit.fitters.forecast_plots import plot_calibration
+
+        return plot_calibration([self.combination], ax)
+
 
 def choose_law(
     runs: RunTable | pd.DataFrame | Mapping[str, Any],
-    laws: Sequence[str | Law] | None = None,
+    laws: str | Law | Sequence[str | Law] | None = None,
     *,
     along: str | None = None,
-    trimmings: Sequence[float] = TRIMMINGS,
+    trimmings: float | Sequence[float] = TRIMMINGS,
     horizon: float = HORIZON,
     weights: str | None = None,
     rows: Rows = "single",
@@ -225,9 +244,9 @@ def choose_law(
     scales = candidates[0].law.scales
     study = make_study(runs, scales, size, (), weights, rows)
     fewest = 2 * min(len(candidate.law.parameters) for candidate in candidates)
-    found = combine(study, candidates, horizon, as_generator(rng), max(fewest, 4))
+    found, left_out = combine(study, candidates, horizon, as_generator(rng), max(fewest, 4))
     present = study.present[0]
-    notes = (*study.notes, *found.notes(), *_outlier_notes(study, found),
+    notes = (*study.notes, *left_out, *found.notes(), *_outlier_notes(study, found),
              *rival_notes(found), *horizon_notes(found, horizon))  # fmt: skip
     return Choice(
         found,
@@ -259,33 +278,3 @@ def _outlier_notes(study: Study, found: Combination) -> Iterator[Note]:
     if candidates:
         noise, residuals = min(candidates, key=lambda pair: pair[0])
         yield from outlier_notes(residuals, loss, noise, True, study.locate)
-
-
-def with_roll_out_intervals(fit: Fit, prediction: Prediction) -> Prediction:
-    """Return `prediction` with the intervals that roll-outs of the fit's law on its runs give."""
-    names = list(fit.law.scales)
-    runs = pd.DataFrame({**fit.scales, "loss": fit.loss, "weight": fit.weights})
-    along = (
-        names[0]
-        if len(names) == 1
-        else "flops"
-        if {"params", "tokens"} <= set(names)
-        else names[-1]
-    )
-    judged = choose_law(runs, [fit.law], along=along, trimmings=(0.0,), weights="weight",
-                        confidence_level=fit.confidence_level)  # fmt: skip
-    found = judged.predict(prediction.table[names], confidence_level=prediction.confidence_level)
-    table, columns = prediction.table.copy(), ["ci_lower", "ci_upper", "obs_lower", "obs_upper"]
-    # widths are relative: they are laid about the fit's own centre
-    ratio = table["predicted"] / found.table["predicted"]
-    for name in columns:
-        table[name] = found.table[name] * ratio
-    notes = (*found.notes, *(note for note in judged.notes if note.code == "few_roll_outs"))
-    return Prediction(
-        table,
-        prediction.law,
-        prediction.confidence_level,
-        found.method,
-        notes,
-        prediction.provenance,
-    )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.fitters.candidates import Candidate, Fitted
-from scalekit.fitters.law import Law
-from scalekit.fitters.model import Parameter
 from scalekit.fitters.predictive import Calibration, calibrate, combined, components
-from scalekit.fitters.rolling import Forecasts, fit_all, forecast, roll, set_origins
+from scalekit.fitters.rolling import Forecasts, fit_all, forecast, judgeable, roll, set_origins
 from scalekit.fitters.stacking import block_scores, stack, win_probabilities
 from scalekit.fitters.study import Study
 from scalekit.notes import Note
@@ -42,6 +39,12 @@ class Combination:
     origins: np.ndarray
     past: Forecasts
     horizon: float
+
+    @property
+    def judged(self) -> float:
+        """The log distance that roll-outs reached: each curve's furthest, the median of them."""
+        reached = pd.Series(self.past.distance).groupby(self.past.curve).max()
+        return float(reached.median())
 
     @property
     def names(self) -> list[str]:
@@ -77,8 +80,10 @@ class Combination:
         )
 
     def _centre_and_parts(self, ahead: Forecasts) -> tuple[np.ndarray, np.ndarray]:
-        judged = float(self.past.distance.max())
-        return combined(ahead, self.weights, judged), components(ahead, self.weights, judged)
+        return (
+            combined(ahead, self.weights, self.judged),
+            components(ahead, self.weights, self.judged),
+        )
 
     def scores(self) -> pd.DataFrame:
         """Return each candidate's weight, probability and errors on the roll-outs, best first."""
@@ -110,23 +115,24 @@ class Combination:
             yield Note(
                 "few_roll_outs",
                 "warning",
-                f"The weights and intervals rest on {blocks} roll-out(s). They are widened for it "
+                f"The weights and intervals rest on {count_of(blocks)}. They are widened for it "
                 "(Student's quantile), but nothing shows that they hold: add smaller runs, or "
                 "forecast curves of the same kind together (in Python: fit_many).",
             )
         if ahead is None:
             return
-        reached, asked = float(self.past.distance.max()), float(ahead.distance.max())
+        reached, asked = self.judged, float(ahead.distance.max())
         if asked > 1.05 * reached:
+            given = "the weights give way to the median of the forms, and "
             yield Note(
                 "beyond_roll_outs",
                 "error" if asked > 3 * reached else "warning",
                 f"The forecast reaches {np.exp(asked):.3g} times the largest {along} of the runs; "
-                f"the roll-outs went {np.exp(reached):.3g} times only. Out there the weights give "
-                "way to the median of the forms, and the interval is drawn on linearly in log "
+                f"the roll-outs went {np.exp(reached):.3g} times only. Out there "
+                f"{given if len(self.fits) > 1 else ''}the interval is drawn on linearly in log "
                 "distance, which no roll-out has tested; a break is not seen.",
             )
-        heavy = self.weights >= WEIGHTY
+        heavy = self.weights >= min(WEIGHTY, self.weights.max())
         ends = ahead.centre[:, heavy]
         middle, parts = self._centre_and_parts(ahead)
         gap = np.abs(ends - middle[:, None]).max(axis=1)
@@ -150,15 +156,17 @@ def combine(
     horizon: float,
     rng: np.random.Generator,
     fewest_rows: int = 4,
-) -> Combination:
+) -> tuple[Combination, list[Note]]:
     """Return the combination of `candidates` for `study`, judged over a factor of `horizon`.
 
     Where the runs do not reach so far, over the longest factor that they do (by square roots).
+    Notes tell of candidates that no roll-out could judge: these are left out.
     """
     origins, horizon = furthest_origins(study, horizon, fewest_rows)
+    candidates, left_out = judgeable(study, candidates, origins)
     past = roll(study, candidates, origins, horizon)
     weights = stack(past)
-    return Combination(
+    found = Combination(
         fits=tuple(fit_all(study, candidates, study.largest)),
         weights=weights,
         probabilities=win_probabilities(past, rng),
@@ -169,6 +177,12 @@ def combine(
         past=past,
         horizon=horizon,
     )
+    return found, left_out
+
+
+def count_of(blocks: int) -> str:
+    """Return a number of roll-outs in words."""
+    return f"{blocks} roll-out" + ("s" if blocks != 1 else "")
 
 
 def _with_noise(past: Forecasts, noise: np.ndarray, rng: np.random.Generator) -> Forecasts:
@@ -187,98 +201,3 @@ def furthest_origins(study: Study, horizon: float, fewest_rows: int) -> tuple[np
         if not horizon > SHORTEST_HORIZON:
             raise
         return furthest_origins(study, max(horizon**0.7, SHORTEST_HORIZON), fewest_rows)
-
-
-def law_values(law: Law) -> dict[str, Any]:
-    """Return a law as plain values, from which `law_from` makes it again."""
-    return {
-        "law": law.name,
-        "formula": law.formula,
-        "source": law.source,
-        "scales": list(law.scales),
-        "parameters": [vars(parameter) for parameter in law.parameters],
-        "between": law.between,
-    }
-
-
-def law_from(values: Mapping[str, Any]) -> Law:
-    """Return the law that `law_values` wrote; JSON has null for an infinite bound."""
-    parameters = []
-    for entry in values["parameters"]:
-        lower = -np.inf if entry["lower"] is None else entry["lower"]
-        upper = np.inf if entry["upper"] is None else entry["upper"]
-        parameters.append(
-            Parameter(**{**entry, "start": tuple(entry["start"]), "lower": lower, "upper": upper})
-        )
-    return Law(
-        values["law"],
-        values["formula"],
-        values["source"],
-        scales=tuple(values["scales"]),
-        parameters=tuple(parameters),
-        between=tuple(values["between"]) if values["between"] else None,
-    )
-
-
-def combination_values(found: Combination) -> dict[str, Any]:
-    """Return the part of a combination that JSON keeps."""
-    return {
-        "candidates": [
-            {
-                **law_values(fit.law),
-                "trimmed": fit.candidate.trimmed,
-                "shared": fit.candidate.shared,
-                "tilt": fit.candidate.tilt,
-            }
-            for fit in found.fits
-        ],
-        "reference": dict(found.reference),
-        "horizon": found.horizon,
-        "blocks": found.calibration.blocks,
-    }
-
-
-def combination_arrays(found: Combination) -> dict[str, np.ndarray]:
-    """Return the part of a combination that is arrays."""
-    arrays = {
-        "weights": found.weights,
-        "probabilities": found.probabilities,
-        "largest": found.largest,
-        "origins": found.origins,
-        "factors": found.calibration.factors,
-        "scores": found.calibration.scores,
-        "score_weights": found.calibration.weights,
-        **{f"past_{name}": entry for name, entry in vars(found.past).items()},
-    }
-    for k, fit in enumerate(found.fits):
-        arrays |= {
-            f"fit{k}_theta": fit.theta,
-            f"fit{k}_covariance": fit.covariance,
-            f"fit{k}_noise": fit.noise,
-        }
-    return arrays
-
-
-def combination_from(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Combination:
-    """Return the combination that the two functions above wrote."""
-    fits = []
-    for k, entry in enumerate(values["candidates"]):
-        law = law_from(entry)
-        candidate = Candidate(law, entry["trimmed"], entry["shared"], entry["tilt"])
-        kept = [arrays[f"fit{k}_{name}"] for name in ("theta", "covariance", "noise")]
-        fits.append(Fitted(candidate, law, *kept))
-    calibration = Calibration(
-        arrays["factors"], arrays["scores"], arrays["score_weights"], values["blocks"]
-    )
-    past = Forecasts(**{name[5:]: arrays[name] for name in arrays if name.startswith("past_")})
-    return Combination(
-        tuple(fits),
-        arrays["weights"],
-        arrays["probabilities"],
-        calibration,
-        arrays["largest"],
-        values["reference"],
-        arrays["origins"],
-        past,
-        values["horizon"],
-    )

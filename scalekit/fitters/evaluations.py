@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, ndtr
 
 MOST_DEGREES = 6
 ROWS_A_DEGREE = 5
@@ -89,6 +89,23 @@ def behind_monotone(size: np.ndarray, log_loss: np.ndarray, every: float) -> Eva
     # where the curve falls faster than the noise is large, nothing is hidden
     noise = max(float(strayed) ** 0.75, float(np.sqrt(np.mean(residual**2))), SMALLEST_NOISE)
     return Evaluations(log_loss, noise)
+
+
+def missing_rises(size: np.ndarray, log_loss: np.ndarray) -> float:
+    """Return how many rises are missing from rows that never rise, were they single evaluations.
+
+    Those that the scatter about each row's neighbours would make between rows that fall as these
+    do, and rows that repeat the one before. Steep smooth curves miss none. 0 where rows rise.
+    """
+    falls, logs = -np.diff(log_loss), np.log(size)
+    if len(size) < 3 or (falls < -SAME).any() or (np.diff(logs) <= 0).any():
+        return 0.0
+    share = (logs[2:] - logs[1:-1]) / (logs[2:] - logs[:-2])
+    off = log_loss[1:-1] - share * log_loss[:-2] - (1 - share) * log_loss[2:]
+    off = off / np.sqrt(1 + share**2 + (1 - share) ** 2)
+    noise = max(1.4826 * float(np.median(np.abs(off))), SMALLEST_NOISE)
+    smooth = np.convolve(np.pad(falls, 1, mode="edge"), np.ones(3) / 3, "valid")
+    return float(ndtr(-smooth / (np.sqrt(2) * noise)).sum() + np.sum(falls <= SAME))
 
 
 def _highest(rows: int) -> int:

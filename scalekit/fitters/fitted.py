@@ -165,7 +165,7 @@ class Fit(Result):
         level = check_level(self.confidence_level if confidence_level is None else confidence_level)
         found = predict(self, asked_scales(self, at, scales), level)
         if interval == "observation":
-            from scalekit.fitters.choice import with_roll_out_intervals
+            from scalekit.fitters.roll_out_intervals import with_roll_out_intervals
 
             return with_roll_out_intervals(self, found)
         if interval != "parameters":

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from scalekit.axes import BLUE, GREY, ORANGE, axis_label, new_axes, plain_ticks
+from scalekit.errors import InputError
 from scalekit.fitters.predictive import LEVELS, components
+from scalekit.fitters.study_inputs import size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +44,7 @@ def plot_fan(choice: Choice, ax: Axes | None = None) -> Axes:
             zorder=1, label=f"one run, {level:.0%}",
         )  # fmt: skip
     _draw_origins(choice, ax)
+    _draw_asked(choice, ax)
     ax.set(xscale="log", yscale="log", xlabel=axis_label(choice.along), ylabel="loss")
     plain_ticks(ax.yaxis)
     ax.set_title(f"{choice.provenance.source}: forecast, and what earlier origins said",
@@ -51,9 +54,15 @@ def plot_fan(choice: Choice, ax: Axes | None = None) -> Axes:
 
 
 def _way_ahead(choice: Choice) -> pd.DataFrame:
-    """Return scales from the largest run to the horizon beyond it, all growing in proportion."""
+    """Return scales from the largest run to the horizon beyond it, all growing in proportion.
+
+    Of a law of one scale, as far as predictions were asked.
+    """
     last = int(np.lexsort((choice.loss, -choice.size))[0])
-    grow = np.geomspace(1.0, 1.5 * choice.combination.horizon, POINTS)
+    reach = 1.5 * choice.combination.horizon
+    if choice.asked is not None and list(choice.scales) == [choice.along]:
+        reach = max(reach, float(choice.asked[choice.along].max() / choice.size.max()))
+    grow = np.geomspace(1.0, reach, POINTS)
     names = list(choice.scales)
     power = 1.0 if choice.along in names else 1.0 / len(names)
     table = pd.DataFrame({name: choice.scales[name][last] * grow**power for name in names})
@@ -98,6 +107,16 @@ def _draw_origins(choice: Choice, ax: Axes) -> None:
                         label="forecast from the last origin, 95%")  # fmt: skip
 
 
+def _draw_asked(choice: Choice, ax: Axes) -> None:
+    if choice.asked is None:
+        return
+    table = choice.asked
+    bars = [table["predicted"] - table["obs_lower"], table["obs_upper"] - table["predicted"]]
+    ax.errorbar(size_of(table, choice.along), table["predicted"], np.stack(bars), fmt="D", ms=4,
+                color=BLUE, elinewidth=1, capsize=2, zorder=5,
+                label=f"asked, one run, {choice.confidence_level:.0%}")  # fmt: skip
+
+
 def _bars(centre: np.ndarray, reach: np.ndarray) -> np.ndarray:
     middle = np.exp(centre)
     return np.stack([middle - np.exp(centre - reach), np.exp(centre + reach) - middle])
@@ -111,8 +130,14 @@ def _sizes_of(choice: Choice, origin: float, distance: np.ndarray) -> np.ndarray
 def plot_calibration(found: Sequence[Combination], ax: Axes | None = None) -> Axes:
     """Draw the share of roll-out errors inside their intervals against the interval's level.
 
-    The intervals of each origin are calibrated on the other origins only.
+    The intervals of each origin are calibrated on the other origins only. Raises InputError where
+    there is one origin only.
     """
+    if not any(len(np.unique(one.past.origin)) > 1 for one in found):
+        raise InputError(
+            "There are roll-outs from one origin only: nothing is left to calibrate them on. More "
+            "small runs, or a smaller horizon, give more origins."
+        )
     ax = new_axes(ax, width=4.8, height=4.6)
     level = np.array(LEVELS)
     inside = coverage_across_origins(found)
@@ -122,7 +147,9 @@ def plot_calibration(found: Sequence[Combination], ax: Axes | None = None) -> Ax
     blocks = sum(one.calibration.blocks for one in found)
     ax.set(xlabel="level of the interval", ylabel="share of held-out rows inside",
            xlim=(0.4, 1.01), ylim=(0.4, 1.01), aspect="equal")  # fmt: skip
-    ax.set_title(f"{blocks} roll-outs, each origin judged by the others\n"
+    from scalekit.fitters.combined import count_of
+
+    ax.set_title(f"{count_of(blocks)}, each origin judged by the others\n"
                  f"mean squared calibration error {error:.4f}", fontsize="medium")  # fmt: skip
     ax.legend(fontsize="small", frameon=False)
     return ax
@@ -163,10 +190,12 @@ def plot_roll_out(found: RollOut, ax: Axes | None = None) -> Axes:
     ax.set(xscale="log", yscale="log",
            xlabel=f"times larger in {axis_label(found.along)} than the largest run fitted",
            ylabel="error of the forecast, % of the loss")  # fmt: skip
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.6)  # room for the legend
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)
     left = len(found.scores) - MOST_CANDIDATES
     more = f", the best {MOST_CANDIDATES} of {len(found.scores)}" if left > 0 else ""
     ax.set_title(f"{found.provenance.source}: roll-outs{more}", fontsize="medium")
-    ax.legend(fontsize="small", frameon=False)
+    ax.legend(fontsize="small", frameon=False, loc="upper left")
     return ax

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from scalekit.fitters.combined import Combination
 from scalekit.fitters.study import Study
 from scalekit.notes import Note
+from scalekit.units import format_quantity
 
 CLOSE = 0.5  # of the roll-out error: candidates this much worse still count as rivals
+UNTRIED = 0.3  # decades by which another scale may leave the runs further than the one asked along
 
 
 def describe_scores(table: pd.DataFrame) -> str:
@@ -40,6 +43,33 @@ def short_curve_notes(study: Study) -> list[Note]:
     ]
 
 
+def untried_notes(
+    asked: pd.DataFrame,
+    reached: np.ndarray,
+    decades: np.ndarray,
+    scale: np.ndarray,
+    along: str,
+) -> list[Note]:
+    """Return what to tell where a scale leaves the runs further than the one of the roll-outs.
+
+    `reached` (rows,) are the decades beyond the runs in `along`; `decades` those in the scale where
+    they are most, which `scale` names.
+    """
+    if not len(asked) or not (decades > reached + UNTRIED).any():
+        return []
+    row = int(np.argmax(decades - reached))
+    name = scale[row]
+    return [
+        Note(
+            "untried_ratio",
+            "warning",
+            f"{name} {format_quantity(asked[name].iloc[row])} lies {decades[row]:.1f} decades "
+            f"outside the runs. Roll-outs forecast larger {along} at ratios of scales that the "
+            "runs have: nothing has tested this, and the interval does not know of it.",
+        )
+    ]
+
+
 def horizon_notes(found: Combination, asked: float) -> list[Note]:
     """Return what to tell where the roll-outs reach less far than asked."""
     if found.horizon >= asked:
@@ -64,8 +94,7 @@ def rival_notes(found: Combination) -> list[Note]:
         Note(
             "no_single_law",
             "info",
-            f"{len(close)} candidates forecast about as well as the best ({best['candidate']}, "
-            f"best in {best['probability']:.0%} of redrawn roll-outs): use the combination, not "
-            "one law.",
+            f"{len(close) - 1} more forecast about as well as the best, {best['candidate']} "
+            f"(P(best) {best['probability']:.2f}): use the combination, not one law.",
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,26 @@ TWO_SCALES = (as_law("chinchilla"), as_law("chinchilla_tied"), UNDERTRAINED, NO_
 
 def candidates_for(
     runs: RunTable | pd.DataFrame | Mapping[str, Any],
-    laws: Sequence[str | Law] | None,
+    laws: str | Law | Sequence[str | Law] | None,
     along: str,
-    trimmings: Sequence[float],
+    trimmings: float | Sequence[float],
 ) -> list[Candidate]:
     """Return the candidates: each law without each of the shares of the smallest runs."""
+    laws = [laws] if isinstance(laws, str | Law) else laws
+    trimmings = [trimmings] if isinstance(trimmings, int | float) else trimmings
     columns = set(map(str, runs.frame if isinstance(runs, RunTable) else runs))
     if laws is None:
         two = {"params", "tokens"} <= columns
         forms = list(TWO_SCALES) if two else [as_law(name).along(along) for name in ONE_SCALE]
     else:
-        forms = [as_law(law, columns).along(along) for law in laws]
+        forms = list({(law.name, law.formula): law for law in
+                      (as_law(law, columns).along(along) for law in laws)}.values())  # fmt: skip
+    names = [form.name for form in forms]
+    # two formulas are told apart by what they say
+    forms = [replace(form, name=form.formula) if names.count(form.name) > 1 else form
+             for form in forms]  # fmt: skip
+    if not forms:
+        raise InputError("laws is empty. Name at least one, or leave it out for the usual ones.")
     if any(set(form.scales) != set(forms[0].scales) for form in forms):
         shown = "; ".join(f"{form.name}: {', '.join(form.scales)}" for form in forms)
         raise InputError(f"Laws that are to be combined must depend on the same scales ({shown}).")
@@ -70,4 +80,4 @@ def candidates_for(
         raise InputError(
             f"trimmings are shares of the smallest runs from 0 to 0.9; got {trimmings}."
         )
-    return [Candidate(form, share) for share in trimmings for form in forms]
+    return [Candidate(form, share) for share in dict.fromkeys(trimmings) for form in forms]

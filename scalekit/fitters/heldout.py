@@ -12,9 +12,10 @@ import pandas as pd
 from scalekit.fitters.combined import furthest_origins
 from scalekit.fitters.forms import HORIZON, TRIMMINGS, candidates_for
 from scalekit.fitters.law import Law
-from scalekit.fitters.rolling import roll, to_frame
+from scalekit.fitters.rolling import judgeable, roll, to_frame
 from scalekit.fitters.stacking import block_scores
-from scalekit.fitters.study import choose_along, make_study
+from scalekit.fitters.study import make_study
+from scalekit.fitters.study_inputs import choose_along
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.tables import RunTable
@@ -111,11 +112,11 @@ class RollOut(Result):
 
 def roll_out(
     runs: RunTable | pd.DataFrame | Mapping[str, Any],
-    laws: Sequence[str | Law] | None = None,
+    laws: str | Law | Sequence[str | Law] | None = None,
     *,
     by: str | Sequence[str] = (),
     along: str | None = None,
-    trimmings: Sequence[float] = TRIMMINGS,
+    trimmings: float | Sequence[float] = TRIMMINGS,
     horizon: float = HORIZON,
     weights: str | None = None,
 ) -> RollOut:
@@ -141,6 +142,7 @@ def roll_out(
     study = make_study(runs, candidates[0].law.scales, size, named, weights)
     fewest = max(2 * min(len(candidate.law.parameters) for candidate in candidates), 4)
     origins, horizon = furthest_origins(study, horizon, fewest)
+    candidates, left_out = judgeable(study, candidates, origins)
     found = roll(study, candidates, origins, horizon)
     names = [candidate.name for candidate in candidates]
     errors = block_scores(found)
@@ -148,4 +150,4 @@ def roll_out(
         {"candidate": names, "error": errors.mean(axis=0), "worst_error": errors.max(axis=0)}
     ).sort_values("error", ignore_index=True)
     table = to_frame(found, names, study.keys, origins)
-    return RollOut(table, size, horizon, scores, study.notes, study.provenance)
+    return RollOut(table, size, horizon, scores, (*study.notes, *left_out), study.provenance)

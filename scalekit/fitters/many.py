@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.errors import InputError
 from scalekit.fitters.candidates import Candidate
-from scalekit.fitters.combined import (
-    Combination,
+from scalekit.fitters.combination_store import (
     combination_arrays,
     combination_from,
     combination_values,
-    combine,
 )
+from scalekit.fitters.combined import Combination, combine, count_of
 from scalekit.fitters.fitted import check_level
 from scalekit.fitters.forecast_words import describe_scores, short_curve_notes
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
+from scalekit.fitters.many_inputs import asked_curves, check_curves, places_of
 from scalekit.fitters.prediction import Prediction
-from scalekit.fitters.study import Rows, choose_along, make_study, size_of
+from scalekit.fitters.study import Rows, make_study
+from scalekit.fitters.study_inputs import choose_along, size_of
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
@@ -81,8 +82,8 @@ class ManyFits(Result):
         Raises ColumnNotFoundError where a column, InputError where a curve is missing.
         """
         level = check_level(self.confidence_level if confidence_level is None else confidence_level)
-        asked = self._beyond(beyond) if at is None else pd.DataFrame(at)
-        place = self._places(asked)
+        asked = asked_curves(self._beyond(beyond) if at is None else at, self.by, self.scales)
+        place = places_of(asked, self.keys[list(self.by)])
         scales = {name: asked[name].to_numpy(float) for name in self.scales}
         size = size_of(asked, self.along)
         studies, places = self.keys["study"].to_numpy()[place], self.keys["place"].to_numpy()[place]
@@ -112,7 +113,8 @@ class ManyFits(Result):
         )
 
     def _beyond(self, factor: float | None) -> pd.DataFrame:
-        if factor is None or not factor > 0 or self.scales != (self.along,):
+        good = factor is not None and np.isfinite(factor) and factor > 0
+        if not good or self.scales != (self.along,):
             raise InputError(
                 "Say where to predict: a table with the columns "
                 f"{', '.join([*self.by, *self.scales])}, or beyond=2 for laws of one scale."
@@ -122,23 +124,6 @@ class ManyFits(Result):
             for s, p in zip(self.keys["study"], self.keys["place"], strict=True)
         ]
         return self.keys[list(self.by)].assign(**{self.along: np.array(largest) * factor})
-
-    def _places(self, asked: pd.DataFrame) -> np.ndarray:
-        for name in [*self.by, *self.scales]:
-            if name not in asked:
-                raise ColumnNotFoundError(
-                    f"To predict, the column '{name}' is needed. "
-                    f"{did_you_mean(name, map(str, asked))}"
-                )
-        known = {
-            tuple(row): k for k, row in enumerate(self.keys[list(self.by)].itertuples(index=False))
-        }
-        wanted = [tuple(row) for row in asked[list(self.by)].itertuples(index=False)]
-        missing = next((row for row in wanted if row not in known), None)
-        if missing is not None:
-            shown = ", ".join(f"{n}={v}" for n, v in zip(self.by, missing, strict=True))
-            raise InputError(f"There is no curve with {shown} among the {len(self)} fitted.")
-        return np.array([known[row] for row in wanted], dtype=int)
 
     def weights(self) -> pd.DataFrame:
         """Return, for each study, the candidates with weight, probability and roll-out error."""
@@ -203,7 +188,7 @@ class ManyFits(Result):
             of = f" of {name}" if name else ""
             lines += [
                 "",
-                f"{len(found.largest)} curves{of}, judged on {found.calibration.blocks} roll-outs "
+                f"{len(found.largest)} curves{of}, judged on {count_of(found.calibration.blocks)} "
                 f"over a factor of {found.horizon:g} in {self.along}; combined error "
                 f"{found.combined_error():.2%} of the loss",
                 describe_scores(found.scores()),
@@ -223,7 +208,7 @@ def fit_many(
     *,
     within: str | Sequence[str] = (),
     along: str | None = None,
-    laws: Sequence[str | Law] | None = None,
+    laws: str | Law | Sequence[str | Law] | None = None,
     share: bool = True,
     horizon: float = HORIZON,
     weights: str | None = None,
@@ -257,7 +242,8 @@ def fit_many(
     """
     level = check_level(confidence_level)
     size = choose_along(runs, along)
-    forms = [as_law(law).along(size) for law in laws or FORMS]
+    wanted = [laws] if isinstance(laws, str | Law) else laws or FORMS
+    forms = [as_law(law).along(size) for law in wanted]
     large = [
         Candidate(as_law(name).along(size), trimmed, shared, tilt)
         for name, trimmed, shared, tilt in (() if laws else MOSTLY_LARGE)
@@ -270,8 +256,9 @@ def fit_many(
     inside = [within] if isinstance(within, str) else list(within)
     named = list(dict.fromkeys([*inside, *([by] if isinstance(by, str) else by)]))
     study = make_study(runs, scales, size, named, weights, rows)
+    check_curves(study, candidates)
     generator = as_generator(rng)
-    keys, names, combinations = study.keys.copy(), [], []
+    keys, names, combinations, notes = study.keys.copy(), [], [], [*study.notes]
     numbers = (
         keys.groupby(inside, sort=False).ngroup().to_numpy() if inside else np.zeros(len(keys), int)
     )
@@ -279,9 +266,11 @@ def fit_many(
     for number in range(numbers.max() + 1):
         curves = np.flatnonzero(numbers == number)
         keys.loc[curves, "place"] = np.arange(len(curves))
-        combinations.append(combine(study.part(curves), candidates, horizon, generator))
+        found, left_out = combine(study.part(curves), candidates, horizon, generator)
+        combinations.append(found)
+        notes += left_out
         names.append(", ".join(str(keys.loc[curves[0], name]) for name in inside))
-    notes = [*study.notes, *short_curve_notes(study)]
+    notes += short_curve_notes(study)
     for found in combinations:
         notes += list(found.notes())
     return ManyFits(

@@ -118,6 +118,15 @@ class HasLaw(Protocol):
         ...
 
 
+class HasRuns(HasLaw, Protocol):
+    """Anything with a law and the scales of the runs behind it: a fit, or a choice of laws."""
+
+    @property
+    def scales(self) -> Mapping[str, np.ndarray]:
+        """The scales of the runs."""
+        ...
+
+
 def shown(value: object, scale: str) -> str:
     """Return a value of `scale`, or the name of a curve, as text."""
     return value if isinstance(value, str) else format_scale(float(value), scale)  # type: ignore[arg-type]
@@ -194,7 +203,7 @@ def predict(fit: Fit, at: pd.DataFrame, confidence_level: float) -> Prediction:
     single = _with_residuals(curve, fit)
     obs_low, obs_high = percentile_interval(single, centre, confidence_level, factor)
     floor = 0.0 if fit.objective.on_log else -np.inf
-    distance, along = _extrapolation(fit, at)
+    distance, along = extrapolation(fit, at)
     table = at.assign(
         predicted=centre,
         ci_lower=np.maximum(low, floor),
@@ -224,7 +233,7 @@ def _with_residuals(curve: np.ndarray, fit: Fit) -> np.ndarray:
     return spread.reshape(-1, curve.shape[1])
 
 
-def _extrapolation(fit: Fit, at: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def extrapolation(fit: HasRuns, at: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the decades beyond the data (rows,), and the scale in which they are most."""
     distance, along = np.zeros(len(at)), np.full(len(at), "", dtype=object)
     for name in fit.law.scales:

@@ -27,6 +27,7 @@ TYPICAL_DRIFT = 0.03  # of log loss for each e-fold of distance: the start value
 MANY_BLOCKS = 30  # from here on the quantiles are empirical; below, Student's
 FREEDOM = 4.0  # of the likelihood: errors of forecasts have heavy tails
 SMALLEST = 1e-5
+GIVING_WAY = 1.4  # how fast weights give way to the median beyond the distance they were judged at
 NORMAL = 1.4826  # deviations in a median absolute deviation
 
 
@@ -64,8 +65,13 @@ class Calibration:
 
 
 def trust(found: Forecasts, judged: float) -> np.ndarray:
-    """Return how far weights count at each row: fully up to the log distance `judged`."""
-    return np.asarray(np.minimum(judged / np.maximum(found.distance, 1e-12), 1.0) ** 2)
+    """Return how far weights count at each row: fully up to the log distance `judged`.
+
+    Beyond it, a third at twice that distance and a ninth at three times, without a kink. Giving
+    way faster makes forecasts rise with size where the forms disagree widely (LOG.md).
+    """
+    beyond = np.maximum(found.distance / judged - 1, 0)
+    return np.asarray(1 / (1 + (GIVING_WAY * beyond) ** 2))
 
 
 def combined(found: Forecasts, weights: np.ndarray, judged: float = np.inf) -> np.ndarray:

@@ -174,21 +174,26 @@ def _weighting(frame: pd.DataFrame, weights: str | None) -> tuple[np.ndarray, li
         raise InputError(
             f"weights='{weights}' is no column. {did_you_mean(weights, map(str, frame))}"
         )
-    values = frame[weights].to_numpy(float)
+    values = pd.to_numeric(frame[weights], errors="coerce").to_numpy(float)
     if not (np.isfinite(values) & (values >= 0)).all() or values.sum() == 0:
         raise InputError(
-            f"The weights in column '{weights}' must be finite, not negative and not all zero."
+            f"The weights in column '{weights}' must be finite numbers, not negative and not all "
+            "zero."
         )
     if weights != "noise":
         return values * len(values) / values.sum(), []
     df = frame["noise_df"].to_numpy(float) if "noise_df" in frame else SEED_DF
-    told = Note(
+    return noise_precision(values / np.abs(frame["loss"].to_numpy(float)), df), [noise_note(frame)]
+
+
+def noise_note(frame: pd.DataFrame) -> Note:
+    """Return what to tell where rows are weighted by their standard errors."""
+    return Note(
         "noise_weights",
         "info",
         "Rows are weighted by their standard errors, each variance shrunk towards that of all rows "
         + ("by its column 'noise_df'." if "noise_df" in frame else "as if from three seeds."),
     )
-    return noise_precision(values / np.abs(frame["loss"].to_numpy(float)), df), [told]
 
 
 def check_enough(law: Law, data: Data, objective: Objective) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError
-from scalekit.fitters.candidates import Candidate, Fitted, fit_candidate
+from scalekit.fitters.candidates import Candidate, Fitted, can_fit, fit_candidate
 from scalekit.fitters.study import Study
+from scalekit.notes import Note
 
 MOST_ORIGINS = 4
 FEWEST_SIZES = 4  # different sizes that must have been seen at an origin
@@ -81,13 +82,21 @@ def set_origins(
         if usable.mean() >= 0.3 and len(found) < most:
             found.append(np.where(usable, origins, np.nan))
     if not found:
-        raise InputError(
-            f"No origin is left for a roll-out over a factor of {horizon:g} in {study.along}: at "
-            f"least {fewest_rows} rows of {fewest_sizes} different sizes must lie below it. Add "
-            "small runs, or ask for a smaller horizon; with runs this few, fit one law "
-            "(`scalekit fit`): its interval then holds the law to be right."
-        )
+        raise InputError(_no_origin(study, horizon, fewest_rows, fewest_sizes))
     return np.stack(found)
+
+
+def _no_origin(study: Study, horizon: float, fewest_rows: int, fewest_sizes: int) -> str:
+    seen, sizes = _seen(study, study.largest / horizon)
+    which = f"in the median of {len(study)} curves " if len(study) > 1 else ""
+    return (
+        f"No roll-out is possible: with the runs above 1/{horizon:.2g} of the largest "
+        f"{study.along} held out, at least {fewest_rows} runs at different scales, of "
+        f"{fewest_sizes} different {study.along}, must be left to fit; there are {which}"
+        f"{np.median(seen):g}, of {np.median(sizes):g} (runs at the same scales count once). Add "
+        "smaller runs, or take the interval of one law (`scalekit fit`), which rests on that law "
+        "alone."
+    )
 
 
 def _seen(study: Study, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +106,28 @@ def _seen(study: Study, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows = [len(np.unique(p[s], axis=0)) for p, s in zip(points, seen, strict=True)]
     sizes = [len(np.unique(v[s])) for v, s in zip(study.size, seen, strict=True)]
     return np.array(rows), np.array(sizes)
+
+
+def judgeable(
+    study: Study, candidates: Sequence[Candidate], origins: np.ndarray
+) -> tuple[list[Candidate], list[Note]]:
+    """Return the candidates that the latest origin leaves rows enough for, and a note on others."""
+    curves = np.flatnonzero(np.isfinite(origins[0]))
+    part = study.part(curves)
+    members = part.until(origins[0, curves])
+    able = [can_fit(candidate, members, part.size).any() for candidate in candidates]
+    left = [c.name for c, enough in zip(candidates, able, strict=True) if not enough]
+    if not left:
+        return list(candidates), []
+    few = "curves to share between" if all(", shared" in name for name in left) else "runs"
+    return [c for c, enough in zip(candidates, able, strict=True) if enough], [
+        Note(
+            "candidates_left_out",
+            "info",
+            f"{len(left)} of {len(able)} candidates are left out: below the origins there are too "
+            f"few {few} for them ({'; '.join(left[:3])}{'; ...' if left[3:] else ''}).",
+        )
+    ]
 
 
 def roll(

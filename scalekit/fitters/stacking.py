@@ -61,8 +61,13 @@ def block_scores(found: Forecasts) -> np.ndarray:
 
 
 def win_probabilities(found: Forecasts, rng: np.random.Generator) -> np.ndarray:
-    """Return how often each candidate forecasts best when the blocks are drawn again."""
+    """Return how often each candidate forecasts best when the blocks are drawn again.
+
+    One block more, in which all are as likely, keeps a handful from being taken for certainty
+    (Laplace's rule).
+    """
     scores = block_scores(found)
     drawn = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), size=RESAMPLES)
     best = (drawn @ scores).argmin(axis=1)
-    return np.bincount(best, minlength=scores.shape[1]) / len(best)
+    share = np.bincount(best, minlength=scores.shape[1]) / len(best)
+    return np.asarray((len(scores) * share + 1 / len(share)) / (len(scores) + 1))

@@ -14,18 +14,33 @@ import numpy as np
 import pandas as pd
 
 from scalekit.columns import Locate
-from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
+from scalekit.errors import InputError
 from scalekit.fitters.batch import Members
-from scalekit.fitters.evaluations import SAME, behind_best_so_far, behind_monotone
+from scalekit.fitters.evaluations import (
+    SAME,
+    behind_best_so_far,
+    behind_monotone,
+    missing_rises,
+)
 from scalekit.fitters.pooling import pooling_notes
-from scalekit.moderation import SEED_DF, noise_precision
+from scalekit.fitters.preparing import noise_note
+from scalekit.fitters.study_inputs import (
+    check_along,
+    check_names,
+    check_weights,
+    frame_of,
+    rising_notes,
+    row_weights,
+    with_names,
+)
 from scalekit.notes import Note
 from scalekit.results import Provenance
-from scalekit.rows import IN_MEMORY, locate_by, with_runs
+from scalekit.rows import locate_by, with_runs
 from scalekit.tables import RunTable, check_runs
 
-SIZES = ("flops", "tokens", "samples", "params", "step")  # in this order, what a run table is along
-LONG = 12  # rows: a curve with noise then rises somewhere
+LONG = 12  # rows: shorter curves may well never rise by chance
+MISSING = 3.0  # rises that must be missing before rows that never rise are called chosen or smooth
+MISSING_EACH = 0.5  # of each curve that never rises
 FEWEST_BEHIND = 20  # rows from which a curve tells what lies behind them
 Rows = Literal["single", "best_so_far", "monotone"]
 BEHIND = {"best_so_far": behind_best_so_far, "monotone": behind_monotone}
@@ -110,17 +125,21 @@ def make_study(
     Where `rows` are not single evaluations, what lies behind them is found (`evaluations.py`).
     Raises InputError where the loss is not positive, ColumnNotFoundError where a column is missing.
     """
-    frame, source, notes = _frame_of(runs)
-    for name in by:
-        if name not in frame:
-            raise ColumnNotFoundError(
-                f"{source} has no column '{name}'. {did_you_mean(name, map(str, frame))}"
-            )
+    if rows not in ("single", *BEHIND):
+        raise InputError(f"rows must be one of 'single', {', '.join(map(repr, BEHIND))}: '{rows}'.")
+    frame, source, notes = frame_of(runs)
+    check_along(along, scales)
+    frame = with_names(frame, runs, [*by, weights])
+    weights = "weight" if weights is None and "weight" in frame else weights
+    if weights is not None:
+        frame = check_weights(frame, weights, source)
+    check_names(frame, by, along, source)
     if along == "flops" and along not in frame and {"params", "tokens"} <= set(frame):
         frame = frame.assign(flops=6.0 * frame["params"] * frame["tokens"])
     needed = list(dict.fromkeys([*scales, along]))
     table = check_runs(frame, scales=needed, source=source, notes=notes)
     kept = table.frame.sort_values(along, kind="stable")
+    told = [*rising_notes(kept, along, by)]
     if (kept["loss"] <= 0).any():
         raise InputError(
             f"{source}: {int((kept['loss'] <= 0).sum())} rows have a loss of zero or less. "
@@ -150,8 +169,12 @@ def make_study(
         if by
         else pd.DataFrame(index=[0])
     )
-    losses = [part["loss"].to_numpy(float) for part in parts]
-    told = _selection_notes(losses) if rows == "single" else [_behind_note(rows, noise)]
+    if weights == "noise":
+        told.append(noise_note(kept))
+    if rows != "single":
+        told.append(_behind_note(rows, noise))
+    elif spaced:
+        told += _selection_notes(parts, along)
     pooled = () if by else pooling_notes(kept, runs)
     return Study(
         tuple(by), keys, along, size, members, reference, noise, (*table.notes, *pooled, *told),
@@ -163,8 +186,6 @@ def _look_behind(
     parts: list[pd.DataFrame], by: list[str], along: str, rows: Rows
 ) -> tuple[list[pd.DataFrame], np.ndarray]:
     """Return curves of the evaluations behind rows that never rise, and the noise of each curve."""
-    if rows not in BEHIND:
-        raise InputError(f"rows must be one of 'single', {', '.join(map(repr, BEHIND))}: '{rows}'.")
     for part in parts:
         rising = np.flatnonzero(np.diff(np.log(part["loss"])) > SAME)
         if len(rising):
@@ -200,10 +221,15 @@ def _behind_note(rows: Rows, noise: np.ndarray) -> Note:
     )
 
 
-def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
-    long = [loss for loss in losses if len(loss) >= LONG]
-    never = sum(bool((np.diff(loss) <= 0).all()) for loss in long)
-    if len(losses) > 1 and never > 0.5 * len(long):
+def _selection_notes(parts: list[pd.DataFrame], along: str) -> list[Note]:
+    """Return what to tell of logs that fall more steadily than single evaluations would."""
+    long = [part for part in parts if len(part) >= LONG]
+    falls = [p for p in long if (np.diff(p["loss"]) <= 0).all()]
+    missing = [
+        missing_rises(p[along].to_numpy(float), np.log(p["loss"].to_numpy(float))) for p in falls
+    ]
+    never = len(falls)
+    if never > 0.5 * len(long) and sum(missing) >= max(MISSING, MISSING_EACH * never):
         return [
             Note(
                 "running_best",
@@ -216,53 +242,3 @@ def _selection_notes(losses: list[np.ndarray]) -> list[Note]:
             )
         ]
     return []
-
-
-def _frame_of(
-    runs: RunTable | pd.DataFrame | Mapping[str, Any],
-) -> tuple[pd.DataFrame, str, tuple[Note, ...]]:
-    if isinstance(runs, RunTable):
-        return runs.frame, runs.provenance.source, runs.notes
-    return pd.DataFrame(runs), IN_MEMORY, ()
-
-
-def choose_along(runs: RunTable | pd.DataFrame | Mapping[str, Any], along: str | None) -> str:
-    """Return the scale along which origins are set: the one given, else the first there is."""
-    frame, source, _ = _frame_of(runs)
-    have = set(map(str, frame)) | ({"flops"} if {"params", "tokens"} <= set(frame) else set())
-    if along is not None:
-        if along not in have:
-            raise ColumnNotFoundError(
-                f"along='{along}' is no column. {did_you_mean(along, map(str, frame))}"
-            )
-        return along
-    found = next((name for name in SIZES if name in have), None)
-    if found is None:
-        raise ColumnNotFoundError(
-            f"{source} has no scale ({', '.join(SIZES)}). Say which column is one with --along "
-            "COLUMN (in Python along='COLUMN')."
-        )
-    return found
-
-
-def row_weights(part: pd.DataFrame, along: str, column: str | None, spaced: bool) -> np.ndarray:
-    """Return weights with mean one: spacing in log size, times precision, times a given column."""
-    weights = np.ones(len(part))
-    logs = np.log(part[along].to_numpy(float))
-    if spaced and len(part) > 2:
-        gaps = np.gradient(logs)
-        weights = np.maximum(gaps, 1e-3 * max(gaps.mean(), 1e-12))
-    if column is not None:
-        values = part[column].to_numpy(float)
-        if column == "noise":
-            df = part["noise_df"].to_numpy(float) if "noise_df" in part else SEED_DF
-            values = noise_precision(values / part["loss"].to_numpy(float), df)
-        weights = weights * values
-    return weights / weights.mean() if weights.mean() > 0 else np.ones(len(part))
-
-
-def size_of(asked: pd.DataFrame, along: str) -> np.ndarray:
-    """Return the sizes of asked rows; FLOPs follow from 6ND."""
-    if along in asked:
-        return asked[along].to_numpy(float)
-    return 6.0 * asked["params"].to_numpy(float) * asked["tokens"].to_numpy(float)
