@@ -20,7 +20,6 @@ from scipy.special import gammaln, stdtrit
 
 from scalekit.fitters.rolling import Forecasts
 
-PARTS = ("run noise", "parameters", "spread of forms", "distance")
 PRIOR_BLOCKS = 3.0  # blocks that the start values of the four factors count as
 PRIOR_WIDTH = 1.0  # of the log of a factor
 TYPICAL_DRIFT = 0.03  # of log loss for each e-fold of distance: the start value of the last part

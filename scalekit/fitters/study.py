@@ -103,12 +103,6 @@ class Study:
         weights = np.where(self.size <= origins[:, None] * (1 + 1e-12), self.members.weights, 0.0)
         return replace(self.members, weights=weights)
 
-    def in_units(self, scales: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return scales in the units of the study."""
-        return {
-            name: np.asarray(scales[name], float) / unit for name, unit in self.reference.items()
-        }
-
 
 def make_study(
     runs: RunTable | pd.DataFrame | Mapping[str, Any],
