@@ -19,7 +19,7 @@ from scalekit.fitters.study_inputs import choose_along
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
 from scalekit.tables import RunTable
-from scalekit.units import format_quantity
+from scalekit.units import format_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,9 @@ class RollOut(Result):
 
     def summary(self) -> str:
         """Return the candidates, best first, and their errors near and far."""
-        origins = ", ".join(format_quantity(o) for o in sorted(self.table["origin"].unique())[:8])
+        origins = ", ".join(
+            format_scale(o, self.along) for o in sorted(self.table["origin"].unique())[:8]
+        )
         far = self.by_distance().pivot_table("error", "candidate", "factor")
         heads = "".join(f"{f'to {factor:.2g}x':>10}" for factor in far)
         lines = [

@@ -148,7 +148,9 @@ def distance(
     if cost not in ("features", "labels"):
         raise InputError(f"Unknown cost '{cost}'. Use 'features' or 'labels'.")
     if not 0 < confidence_level < 1:
-        raise InputError(f"confidence_level must lie between 0 and 1; got {confidence_level}.")
+        raise InputError(
+            f"confidence_level (--level) must lie between 0 and 1; got {confidence_level}."
+        )
     plan = check_memory(method, len(left), len(right), left.dim, directions)
     if plan.seconds > TELL_ABOVE_SECONDS:
         print(f"distance: {plan}", file=sys.stderr)

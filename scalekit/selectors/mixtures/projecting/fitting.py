@@ -66,7 +66,9 @@ def project(
     if form not in ("surface", *FORMS):
         raise InputError(f"Unknown form '{form}'. {did_you_mean(form, ('surface', *FORMS))}")
     if not 0 < confidence_level < 1:
-        raise InputError(f"confidence_level must lie between 0 and 1; got {confidence_level}.")
+        raise InputError(
+            f"confidence_level (--level) must lie between 0 and 1; got {confidence_level}."
+        )
     if draws < LEAST_DRAWS:
         raise InputError(f"draws must be at least {LEAST_DRAWS} for an interval; got {draws}.")
     if isinstance(distances, str):
