@@ -20,6 +20,7 @@ ROOMS = {
     "evals": GROUND,
     "selectors": GROUND | {"fitters"},
     "cli": GROUND | {"data", "fitters", "evals", "selectors"},
+    "__main__": {"cli"},
 }
 HEAVY = {"torch", "sklearn", "statsmodels", "ot", "matplotlib", "ray"}
 STANDARD_LIBRARY = set(sys.stdlib_module_names)
