@@ -233,3 +233,14 @@ def test_what_the_search_tells(good: Fit) -> None:
     assert told(alone, agreeing=1) == {"starts_disagree"}
     assert told(alone, condition=1e11) == {"ill_conditioned"}
     assert told(alone, resample_agreement=0.4) == {"resamples_disagree"}
+
+
+def test_an_accuracy_given_as_a_loss_is_told_first() -> None:
+    flops = np.geomspace(1e17, 1e20, 16)
+    runs = pd.DataFrame({"flops": flops, "loss": 0.8 - 0.5 * (flops / 1e17) ** -0.2})
+    found = fit(runs, law="power_constant", resamples=50, rng=0)
+    told = next(note.message for note in found.notes if note.code == "loss_rises")
+    assert "rises with flops" in told
+    assert "loss=1-COLUMN" in told
+    falling = fit(runs.assign(loss=1 - runs["loss"]), law="power_constant", resamples=50, rng=0)
+    assert "loss_rises" not in [note.code for note in falling.notes]

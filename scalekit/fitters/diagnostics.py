@@ -15,6 +15,7 @@ from scalekit.fitters.objectives import Objective
 from scalekit.fitters.outliers import OUTLIER, outlier_notes
 from scalekit.fitters.problem import Solution
 from scalekit.fitters.solver import solve
+from scalekit.fitters.study_inputs import rising_notes
 from scalekit.notes import Note
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def diagnose(fit: Fit, optima: Solution, locate: Locate) -> list[Note]:
     `locate` names a row of the fit to the user.
     """
     return [
+        *_rising_notes(fit),
         *_search_notes(fit, optima),
         *_bound_notes(fit),
         *_range_notes(fit),
@@ -43,6 +45,13 @@ def diagnose(fit: Fit, optima: Solution, locate: Locate) -> list[Note]:
         *_replicate_notes(fit),
         *_shape_notes(fit),
     ]
+
+
+def _rising_notes(fit: Fit) -> Iterator[Note]:
+    logs = np.sum([np.log(scale) for scale in fit.scales.values()], axis=0)
+    if np.ptp(logs) > np.log(2):
+        name = " times ".join(fit.scales)
+        yield from rising_notes(pd.DataFrame({name: logs, "loss": fit.loss}), name, ())
 
 
 def _search_notes(fit: Fit, optima: Solution) -> Iterator[Note]:
