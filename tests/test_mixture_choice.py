@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import scalekit as sk
@@ -46,6 +46,7 @@ def bowl(centre: np.ndarray):  # type: ignore[no-untyped-def]
 
 
 @given(st.integers(0, 10_000))
+@example(517)  # a negligible share, removed, once pushed a group over its cap
 @settings(max_examples=40, deadline=None)
 def test_the_interior_point_method_agrees_with_scipy(seed: int) -> None:
     from scipy.optimize import minimize

@@ -37,10 +37,17 @@ class Limits:
         return np.asarray(self.bound - shares @ self.matrix.T)
 
     def clip(self, shares: np.ndarray) -> np.ndarray:
-        """Return shares with the rounding of the solver removed: what is nearly zero is zero."""
+        """Return shares with the rounding of the solver removed: what is nearly zero is zero.
+
+        What that takes away goes to the source with the most room under its limits.
+        """
         found = np.clip(shares, self.lower, self.upper)
         found = np.where(found - self.lower < NEGLIGIBLE, self.lower, found)
-        return np.asarray(found / found.sum(axis=-1, keepdims=True))
+        upward = self.matrix > 0
+        slack = self.slack(found)[..., None] / np.where(upward, self.matrix, 1.0)
+        roomiest = np.where(upward, slack, np.inf).min(axis=-2).argmax(axis=-1)
+        missing = 1 - found.sum(axis=-1, keepdims=True)
+        return np.asarray(found + missing * (np.arange(found.shape[-1]) == roomiest[..., None]))
 
 
 def make_limits(
