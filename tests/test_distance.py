@@ -134,7 +134,10 @@ def test_importing_the_room_loads_nothing_heavy() -> None:
         ({"cost": "label"}, "Unknown cost 'label'. Use 'features' or 'labels'"),
         ({"cost": "labels"}, "labels on both sides; 'a' has none"),
         ({"cost": "labels", "method": "sliced"}, "sliced distance knows no labels"),
-        ({"confidence_level": 95}, "must lie between 0 and 1; got 95"),
+        (
+            {"confidence_level": 95},
+            r"confidence_level \(--level\) must lie between 0 and 1; got 95",
+        ),
         ({"a_weights": np.zeros(120)}, "'a' has zero mass"),
         ({"method": "sliced", "a_weights": np.ones(120)}, "samples without weights"),
     ],

@@ -351,7 +351,7 @@ def changed(**columns: object) -> pd.DataFrame:
         (runs(), {"metric": "web"}, "'web' of the pilots would be read twice"),
         (runs(), {"draws": 3}, "draws must be at least 40 for an interval; got 3"),
         (runs().iloc[:8], {"form": "projektor"}, r"at 100 samples \(4\): no error is left"),
-        (runs(), {"confidence_level": 0}, "must lie between 0 and 1"),
+        (runs(), {"confidence_level": 0}, r"confidence_level \(--level\) must lie between 0 and 1"),
     ],
 )
 def test_bad_pilots_and_arguments_are_refused(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import FitError, InputError
+from scalekit.fitters.exponents import exponent_interval
 from scalekit.fitters.fitted import Fit, check_level
 from scalekit.fitters.fitting import RESAMPLES, fit
 from scalekit.fitters.isoflops import FEWEST_BUDGETS
@@ -50,10 +51,7 @@ class Envelope(Result):
 
     def exponent(self, name: str = "params") -> Interval:
         """Return the interval of the exponent of "params" or "tokens"."""
-        if name not in self.exponents.index:
-            raise InputError(f"There is no exponent of '{name}'; there are: params, tokens.")
-        low, high = self.exponents.loc[name, ["ci_lower", "ci_upper"]].to_numpy(float)
-        return Interval(float(low), float(high), self.confidence_level, self.interval_method)
+        return exponent_interval(self.exponents, name, self.confidence_level, self.interval_method)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a budget of the envelope."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from scalekit.errors import InputError
+from scalekit.fitters.exponents import exponent_interval
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.units import format_quantity, format_scale
@@ -44,10 +44,7 @@ class Isoflops(Result):
 
     def exponent(self, name: str = "params") -> Interval:
         """Return the interval of the exponent of "params" or "tokens"."""
-        if name not in self.exponents.index:
-            raise InputError(f"There is no exponent of '{name}'; there are: params, tokens.")
-        low, high = self.exponents.loc[name, ["ci_lower", "ci_upper"]].to_numpy(float)
-        return Interval(float(low), float(high), self.confidence_level, self.interval_method)
+        return exponent_interval(self.exponents, name, self.confidence_level, self.interval_method)
 
     def predict(self, flops: float | Sequence[float]) -> pd.DataFrame:
         """Return the optimal params, tokens and tokens per param of budgets, with intervals."""
