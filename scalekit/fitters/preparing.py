@@ -22,6 +22,8 @@ from scalekit.results import Provenance
 from scalekit.rows import IN_MEMORY, locate_by, with_runs
 from scalekit.tables import RunTable, check_runs
 
+SMALL_LAWS = (("power", 2), ("power_constant", 3))  # and their free parameters
+
 
 @dataclass(frozen=True)
 class Data:
@@ -208,10 +210,11 @@ def check_enough(law: Law, data: Data, objective: Objective) -> None:
             "of different scales."
         )
     if distinct < needed:
+        fewer = [f"'{name}' ({n})" for name, n in SMALL_LAWS if n <= distinct]
         raise FitError(
             f"The law '{law.name}' has {needed} free parameters, but {source} has only {distinct} "
             f"different scales in {rows} row(s). Add runs, or take a law with fewer parameters, "
-            "such as 'power' (2) or 'power_constant' (3)."
+            f"such as {' or '.join(fewer)}."
         )
     if objective.on_log and (data.loss <= 0).any():
         row = int(np.flatnonzero(data.loss <= 0)[0])
