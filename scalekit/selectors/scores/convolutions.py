@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Rule = Callable[["Tensor", "Tensor"], "Tensor"]
 
 ROOM, ROOM_GPU = 8 * 2**20, 256 * 2**20  # bytes that a rule may hold for the examples it takes
-LARGEST_MAP = 400  # input positions up to which Gram matrices of the map are worth trying
+LARGEST_MAP = 400  # positions up to which Gram matrices of the map are worth trying
 
 
 def in_parts(rule: Rule, x: Tensor, g: Tensor, size: int) -> Tensor:
@@ -78,7 +78,12 @@ class Geometry:
             ways["loop"] = (self.by_loop, 0)
             ways["grouped"] = (self.by_groups, kernel)
         if self.groups == 1 and prod(x.shape[2:]) <= LARGEST_MAP and len(self.sizes) == 2:
-            ways["gram"] = (self.by_gram, 2 * prod(x.shape[2:]) ** 2)
+            ways["gram"] = (self.by_gram, 4 * prod(x.shape[2:]) ** 2)
+        if self.groups == 1 and max(self.stride) > 1 and len(self.sizes) == 2:
+            seen_by_output = prod(g.shape[2:])
+            if seen_by_output <= LARGEST_MAP:
+                numbers = seen_by_output * (kernel // self.kernel[0] + 2 * seen_by_output)
+                ways["patches"] = (self.by_patches, numbers)
         return {
             name: partial(in_parts, rule, x, g, numbers * x.element_size())
             for name, (rule, numbers) in ways.items()
@@ -190,32 +195,38 @@ class Geometry:
         """Squared norm by Gram matrices of the map (2-D, one group, small maps).
 
         The Gram matrix of the patches is the sum, over kernel positions, of shifted blocks of the
-        Gram matrix of the pixels: no patch is formed.
+        Gram matrix of the pixels: no patch is formed. It is summed down, then across.
         """
-        n, (high, wide) = len(x), g.shape[2:]
-        last = self.padded_last(x)
-        if prod(self.sizes) == 1:
-            seen = self.view(last, (0, 0), (high, wide)).flatten(1, 2)
-            return weighted_sum(seen @ seen.transpose(1, 2), g)
-        tall, broad = last.shape[1:3]
-        pixels = last.flatten(1, 2)
-        gram = (pixels @ pixels.transpose(1, 2)).view(n, tall, broad, tall, broad)
-        patches = None
-        for i, j in product(*map(range, self.sizes)):
-            down = slice(
-                i * self.dilation[0],
-                i * self.dilation[0] + (high - 1) * self.stride[0] + 1,
-                self.stride[0],
-            )
-            right = slice(
-                j * self.dilation[1],
-                j * self.dilation[1] + (wide - 1) * self.stride[1] + 1,
-                self.stride[1],
-            )
-            block = gram[:, down, right, down, right]
-            patches = block.clone() if patches is None else patches.add_(block)
-        assert patches is not None
-        return weighted_sum(patches.reshape(n, high * wide, -1), g)
+        n, (tall, broad), (high, wide) = len(x), x.shape[2:], g.shape[2:]
+        flat = x.flatten(2)
+        pixels = (flat.transpose(1, 2) @ flat).view(n, tall, broad, tall, broad)
+        rows = pixels.new_zeros(n, high, broad, high, broad)
+        for out, seen in self.meetings(0, tall, high):
+            rows[:, out, :, out] += pixels[:, seen, :, seen]
+        patches = pixels.new_zeros(n, high, wide, high, wide)
+        for out, seen in self.meetings(1, broad, wide):
+            patches[:, :, out, :, out] += rows[:, :, seen, :, seen]
+        return weighted_sum(patches.view(n, high * wide, -1), g)
+
+    def meetings(self, axis: int, size: int, out: int) -> Iterator[tuple[slice, slice]]:
+        """Yield, for each kernel position along `axis`, which outputs meet which inputs."""
+        stride = self.stride[axis]
+        for at in range(self.sizes[axis]):
+            shift = at * self.dilation[axis] - self.padding[axis]
+            first, last = max(-(shift // stride), 0), min((size - 1 - shift) // stride + 1, out)
+            if first < last:
+                inputs = slice(first * stride + shift, (last - 1) * stride + shift + 1, stride)
+                yield slice(first, last), inputs
+
+    def by_patches(self, x: Tensor, g: Tensor) -> Tensor:
+        """Squared norm by Gram matrices of the patches (2-D, one group).
+
+        Pays where the stride leaves few patches of a large map.
+        """
+        from torch.nn.functional import unfold
+
+        patches = unfold(x, self.sizes, self.dilation, self.padding, self.stride)
+        return weighted_sum(patches.transpose(1, 2) @ patches, g)
 
 
 def weighted_sum(gram: Tensor, g: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from scalekit.errors import InputError
-from scalekit.selectors.scores.uses import DenseUse
+from scalekit.selectors.scores.convolutions import precise
+from scalekit.selectors.scores.uses import DenseUse, Use
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,17 +90,20 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Any:
     """Intercept group_norm."""
-    from torch.nn import functional
+    import torch
 
     layout = tape.layout((weight, bias), input.shape)
     if layout != "first":
         return NotImplemented
-    y = functional.group_norm(input, num_groups, tape.detached(weight), tape.detached(bias), eps)
-    x = input.detach()
-    return normalisation(
-        tape, y, lambda: functional.group_norm(x, num_groups, None, None, eps),
-        sum_to_channels, weight, bias, layout,
+    if torch.is_autocast_enabled(input.device.type):  # as autocast does for a group norm
+        input = input.float()  # noqa: A001
+    n, channels = input.shape[:2]
+    y, mean, scale = torch.native_group_norm(
+        input.contiguous(), tape.detached(weight), tape.detached(bias),
+        n, channels, input[0, 0].numel(), num_groups, eps,
     )  # fmt: skip
+    centre, scale = (v.detach().repeat_interleave(channels // num_groups, 1) for v in (mean, scale))
+    return tape.record(y, affine_uses(tape, input, centre, scale, weight, bias), layout)
 
 
 def batch_norm(
@@ -128,18 +132,28 @@ def batch_norm(
         input, running_mean, running_var, tape.detached(weight), tape.detached(bias),
         False, 0.0, eps,
     )  # fmt: skip
-    x, scale = input.detach(), (running_var + eps).rsqrt()
-    uses: list[Any] = []
-    if tape.owns(weight):  # sum g (x - mean) scale, without the normalised map
-        uses.append(
-            DenseUse(
-                tape.name(weight),
-                lambda g: (sum_to_channels(g * x) - running_mean * sum_to_channels(g)) * scale,
-            )
-        )
+    scale = (running_var + eps).rsqrt()
+    return tape.record(y, affine_uses(tape, input, running_mean, scale, weight, bias), layout)
+
+
+def affine_uses(
+    tape: Tape, x: Tensor, mean: Tensor, scale: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> list[Use]:
+    """Return the uses of y = (x - mean) scale * weight + bias by channel.
+
+    The weight's gradient is sum g (x - mean) scale; the normalised map is not formed again.
+    """
+    x, uses = x.detach(), list[Use]()
+
+    def scaled(g: Tensor) -> Tensor:
+        centred = sum_to_channels(precise(g) * x) - mean * sum_to_channels(precise(g))
+        return centred * scale
+
+    if tape.owns(weight):
+        uses.append(DenseUse(tape.name(weight), scaled))
     if tape.owns(bias):
         uses.append(DenseUse(tape.name(bias), sum_to_channels))
-    return tape.record(y, uses, layout)
+    return uses
 
 
 def sum_to_channels(g: Tensor) -> Tensor:
