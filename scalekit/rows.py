@@ -140,7 +140,8 @@ def doubts(frame: pd.DataFrame, scales: Sequence[str], locate: Locate) -> Iterat
             "warning",
             f"{several} of {frame['run'].nunique()} runs have several logged steps; all rows are "
             "kept, and rows of one run are not independent. For the last step of each run: "
-            "scalekit read FILE --last-step -o last.csv, in Python read_runs(..., last_step=True).",
+            "--last-step where the command has it, else scalekit read FILE --last-step -o "
+            "last.csv; in Python read_runs(..., last_step=True).",
         )
 
 

@@ -139,12 +139,6 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
         read(tmp_path / "nowhere" / "runs.csv")
 
 
-def test_a_directory_is_refused_and_its_files_are_listed(tmp_path: Path) -> None:
-    written(tmp_path / "runs.csv", "N,loss\n1e6,3\n")
-    with pytest.raises(InputError, match=r"is a directory. Give one file. .*runs\.csv"):
-        read(str(tmp_path))
-
-
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match=r"runs\.csv is empty. Give a file with a header"):

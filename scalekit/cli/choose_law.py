@@ -9,6 +9,7 @@ import typer
 from scalekit.cli.common import (
     Columns,
     Json,
+    LastStep,
     Level,
     Output,
     Seed,
@@ -44,6 +45,7 @@ def choose_law(
         str, typer.Option(help="What the rows of a log are: single, best_so_far, or monotone.")
     ] = "single",
     where: Where = None,
+    last_step: LastStep = False,
     level: Level = 0.95,
     seed: Seed = 0,
     columns: Columns = None,
@@ -53,7 +55,7 @@ def choose_law(
     """Judge laws by roll-outs from small to large runs, combine them, and predict larger ones."""
     from scalekit.fitters import choose_law as choose
 
-    table = read_table(runs, columns, where)
+    table = read_table(runs, columns, where, last_step)
     found = choose(
         table, law, along=along, horizon=horizon, weights=weights, rows=cast("Rows", rows),
         confidence_level=level, rng=seed,
@@ -72,6 +74,7 @@ def heldout(
     horizon: Horizon = 4.0,
     weights: Weights = None,
     where: Where = None,
+    last_step: LastStep = False,
     columns: Columns = None,
     as_json: Json = False,
     output: Output = None,
@@ -80,6 +83,6 @@ def heldout(
     from scalekit.fitters import roll_out
 
     names = [name.strip() for name in (by or "").split(",") if name.strip()]
-    table = read_table(runs, columns, where)
+    table = read_table(runs, columns, where, last_step)
     found = roll_out(table, law, by=names, along=along, horizon=horizon, weights=weights)
     deliver(found, as_json, output)

@@ -65,6 +65,9 @@ Where = Annotated[
         "May be given several times."
     ),
 ]
+LastStep = Annotated[
+    bool, typer.Option("--last-step", help="Keep only the last logged step of each run.")
+]
 
 
 def handled(command: Callable[P, T]) -> Callable[P, T]:
@@ -100,19 +103,23 @@ def deliver(result: Result, as_json: bool, output: list[Path] | None) -> None:
         raise typer.Exit(NOTE_OF_ERROR)
 
 
-def read_table(path: Path, columns: str | None, where: list[str] | None) -> RunTable:
+def read_table(
+    path: Path, columns: str | None, where: list[str] | None, last_step: bool = False
+) -> RunTable:
     """Return the runs of a file that `where` keeps, and say on stderr how the columns were read.
 
     The notes are not said here: they come with the result.
     """
-    return read_with_roles(path, dict(parse_pairs(columns, "--columns")), where)
+    return read_with_roles(path, dict(parse_pairs(columns, "--columns")), where, last_step)
 
 
-def read_with_roles(path: Path, roles: dict[str, str | None], where: list[str] | None) -> RunTable:
+def read_with_roles(
+    path: Path, roles: dict[str, str | None], where: list[str] | None, last_step: bool = False
+) -> RunTable:
     """Return what `read_table` does, with the roles of --columns taken apart."""
     from scalekit.data import read_runs
 
-    table = read_runs(path, quiet=True, last_step=False, **roles)
+    table = read_runs(path, quiet=True, last_step=last_step, **roles)
     typer.echo(table.account(), err=True)
     return table.where(*where or ())
 

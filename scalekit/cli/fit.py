@@ -10,6 +10,7 @@ import typer
 from scalekit.cli.common import (
     Columns,
     Json,
+    LastStep,
     Level,
     Output,
     Seed,
@@ -24,7 +25,13 @@ from scalekit.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-Runs = Annotated[Path, typer.Argument(help="Runs: a .csv, .tsv, .jsonl, .json or .parquet file.")]
+Runs = Annotated[
+    Path,
+    typer.Argument(
+        help="Runs: a .csv, .tsv, .jsonl, .json or .parquet file; or a directory, or a pattern in "
+        "quotes such as 'logs/*/metrics.csv', of one file a run."
+    ),
+]
 LawOption = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +64,7 @@ def fit(
     ] = 1.0,
     weights: Annotated[str | None, typer.Option(help="Column of weights, or 'noise'.")] = None,
     where: Where = None,
+    last_step: LastStep = False,
     interval: Annotated[
         str, typer.Option(help="auto, pairs, cluster, wild, delta or none.")
     ] = "auto",
@@ -76,7 +84,7 @@ def fit(
     """Fit a law to a table of runs, and predict larger ones."""
     from scalekit.fitters import fit as fit_law
 
-    table = read_table(runs, columns, where)
+    table = read_table(runs, columns, where, last_step)
     if combine:
         from scalekit.fitters import choose_law
 

@@ -6,16 +6,20 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Columns, Json, Output, deliver, handled, parse_pairs
+from scalekit.cli.common import Columns, Json, LastStep, Output, deliver, handled, parse_pairs
 
 
 @handled
 def read(
-    table: Annotated[str, typer.Argument(help="CSV, TSV, JSON, JSON lines or Parquet file.")],
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="CSV, TSV, JSON, JSON lines or Parquet file; or a directory, or a pattern in "
+            "quotes such as 'logs/*/metrics.csv', of one file a run."
+        ),
+    ],
     columns: Columns = None,
-    last_step: Annotated[
-        bool, typer.Option("--last-step", help="Keep only the last logged step of each run.")
-    ] = False,
+    last_step: LastStep = False,
     as_json: Json = False,
     output: Output = None,
 ) -> None:

@@ -28,7 +28,9 @@ def read_runs(
     """Return the runs in `table`, and print on stderr how each column was read.
 
     `table` is a path (CSV, TSV, JSON, JSON lines, Parquet; known by content, .gz too), a frame
-    (pandas, polars, pyarrow), a dict of columns or a list of records. Roles: params, tokens,
+    (pandas, polars, pyarrow), a dict of columns or a list of records. A directory, a pattern such
+    as "logs/*/metrics.csv" or a list of paths is one table a run: their rows are put under each
+    other, and `run` is the file's name where no column says it. Roles: params, tokens,
     samples, flops, loss, run, step, seed, group, weight, noise (standard error of the loss).
 
     Columns are found by name (see `scalekit.data.table.ALIASES`); `role="column"` overrides, and
@@ -53,6 +55,7 @@ def read_runs(
     readings, notes = resolve_roles(source.head, columns, source.name)
     read = [reading.column for reading in readings]
     left = [str(name) for name in source.head if str(name) not in read]
+    notes = [*source.notes, *notes]
     if source.partial and left:
         notes.append(_columns_left(left))
     frame, readings, emptied = drop_empty_scales(_load(source, readings), readings)

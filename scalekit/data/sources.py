@@ -13,7 +13,9 @@ import pandas as pd
 
 from scalekit.columns import NUMBERS, Locate, Reading
 from scalekit.data.delimited import HEAD_ROWS, sniff
+from scalekit.data.folders import files_of, is_pattern, stack
 from scalekit.errors import InputError, did_you_mean
+from scalekit.notes import Note
 from scalekit.tables import RunTable
 
 SMALL_FILE = 64 * 2**20  # bytes; columns without a role are kept in files up to this size
@@ -44,15 +46,22 @@ class Source:
     locate: Locate
     partial: bool = False
     decimal_comma: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 def open_source(table: Any) -> Source:
     """Return the source for a path, a frame (pandas, polars, pyarrow), a dict or list of records.
 
+    A directory, a pattern ("logs/*/metrics.csv") and a list of paths stand for one table a run.
     Raises InputError, saying what was found, where it is none of these or cannot be read.
     """
     if isinstance(table, (str, Path)):
-        return _open_path(Path(table).expanduser())
+        path = Path(table).expanduser()
+        if path.is_dir() or is_pattern(path):
+            return _open_files(files_of(path), str(table))
+        return _open_path(path)
+    if isinstance(table, list) and table and all(isinstance(one, (str, Path)) for one in table):
+        return _open_files([Path(one).expanduser() for one in table], f"{len(table)} files")
     if isinstance(table, RunTable):
         return _from_frame(table.frame, table.provenance.source)
     if isinstance(table, pd.DataFrame):
@@ -85,10 +94,27 @@ def _through_narwhals(table: Any) -> pd.DataFrame:
     return collected.to_pandas()
 
 
+def _open_files(files: Sequence[Path], name: str) -> Source:
+    """Return the tables of `files` one under the other, in memory."""
+    sources = [_open_path(file) for file in files]
+    everything = [[Reading("", str(column)) for column in source.head] for source in sources]
+    frames = [
+        pd.concat(source.load(columns), ignore_index=True)
+        for source, columns in zip(sources, everything, strict=True)
+    ]
+    stacked = stack(files, frames)
+    heads = stacked.frame.groupby(stacked.file_of_row, sort=False)
+    return Source(
+        name,
+        heads.head(max(HEAD_ROWS // len(files), 1)),
+        lambda _: [stacked.frame],
+        lambda position: stacked.place(position, [source.locate for source in sources]),
+        decimal_comma=any(source.decimal_comma for source in sources),
+        notes=stacked.notes,
+    )
+
+
 def _open_path(path: Path) -> Source:
-    if path.is_dir():
-        files = sorted(file.name for file in path.iterdir() if file.is_file())
-        raise InputError(f"{path} is a directory. Give one file. {did_you_mean('runs.csv', files)}")
     if not path.exists():
         folder = path.parent
         beside = [file.name for file in folder.iterdir()] if folder.is_dir() else []
