@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +20,8 @@ from scalekit.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SNIFFED_BYTES = 16 * 2**10
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -86,16 +92,72 @@ def read_delimited(path: str | Path) -> pd.DataFrame:
     The separator is the most frequent of the three in the first line; between semicolons, numbers
     may have decimal commas. Raises InputError where the file is no such table.
     """
+    path = Path(path)
+    first, rows = first_lines(path)
+    if not first.strip():
+        raise InputError(f"{path} is empty. Give a file with a header and one row a line.")
+    separator, decimal = dialect_of(first, rows)
+    return read_separated(path, separator, decimal, len(split_line(first, separator)))
+
+
+def first_lines(path: Path) -> tuple[str, str]:
+    """Return the first line of a text file that is not blank, and a piece of what follows it."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            first = file.readline().decode("utf-8-sig", errors="replace")
+            while first and not first.strip():
+                first = file.readline().decode("utf-8-sig", errors="replace")
+            return first, file.read(SNIFFED_BYTES).decode("utf-8", errors="replace")
+    except (EOFError, OSError) as error:
+        raise InputError(f"Cannot read {path}: {error}.") from error
+
+
+def dialect_of(first: str, rows: str) -> tuple[str, str]:
+    """Return separator and decimal point of a table of text, by its header and some rows."""
+    separator = max(",;\t", key=first.count)
+    commas = separator == ";" and re.search(r"\d,\d", rows) and not re.search(r"\d\.\d", rows)
+    return separator, "," if commas else "."
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """Return the values of one line of a table of text.
+
+    >>> split_line('run, "a, b"', ",")
+    ['run', 'a, b']
+    """
+    row = next(csv.reader(io.StringIO(line), delimiter=separator, skipinitialspace=True))
+    return [value.strip() for value in row]
+
+
+def read_separated(
+    path: Path, separator: str, decimal: str, width: int, **options: Any
+) -> pd.DataFrame:
+    """Return a table of text whose dialect is known, with a header of `width` columns.
+
+    `options` are those of pandas.read_csv. Raises InputError where rows do not fit the header or
+    the text is not UTF-8.
+    """
     import pandas as pd
 
     try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            first, rows = file.readline(), file.read(2**14)
-        separator = max(",;\t", key=first.count)
-        commas = separator == ";" and re.search(r"\d,\d", rows) and not re.search(r"\d\.\d", rows)
-        return pd.read_csv(
-            path, sep=separator, decimal="," if commas else ".", encoding="utf-8-sig",
-            skipinitialspace=True,
-        )  # fmt: skip
-    except (ValueError, OSError, pd.errors.ParserError) as error:  # ValueError: not UTF-8, empty
-        raise InputError(f"{path} cannot be read as a table: {error}.") from error
+        with warnings.catch_warnings():
+            # pandas cuts rows that are longer than the header, with a warning only
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path, sep=separator, decimal=decimal, header=0, index_col=False,
+                encoding="utf-8-sig", skipinitialspace=True, low_memory=False, **options,
+            )  # fmt: skip
+    except (EOFError, OSError) as error:
+        raise InputError(f"Cannot read {path}: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}). "
+            "Save it again as CSV in UTF-8."
+        ) from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise InputError(
+            f"{path.name} has rows that do not fit its header of {width} columns separated by "
+            f"{separator!r}: {reason}. Quote values that hold the separator."
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 from pathlib import Path
 
@@ -88,9 +89,23 @@ def test_a_table_of_text_may_have_any_of_three_separators(tmp_path: Path, text: 
     assert read_delimited(path).to_dict("list") == {"a": ["x"], "b": [0.5]}
 
 
-@pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n1,2,3,4\n", b"a,\xff\n1,2\n"])
-def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"table\.csv is empty. Give a file with a header and one row a line."),
+        (b"a,b\n1,2\n1,2,3,4\n", "header of 2 columns .* Expected 2 fields in line 3, saw 4"),
+        (b"a,b\n1,2,3\n4,5,6\n", "rows that do not fit its header of 2 columns"),
+        (b"a,\xff\n1,2\n", "is not UTF-8 text .* Save it again as CSV in UTF-8."),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"table\.csv cannot be read as a table"):
+    with pytest.raises(InputError, match=message):
         read_delimited(path)
+
+
+def test_a_compressed_table_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(b"\na;b\nx;0,5\n"))
+    assert read_delimited(path).to_dict("list") == {"a": ["x"], "b": [0.5]}

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from scalekit.errors import InputError
+from scalekit.files import dialect_of, first_lines, read_separated, split_line
 
 HEAD_ROWS = 200
 BLOCK_BYTES = 4 * 2**20
-SNIFFED_BYTES = 16 * 2**10
 
 
 @dataclass(frozen=True)
@@ -75,29 +70,10 @@ class Delimited:
             raise InputError(f"{self.path.name} cannot be read as a table: {error}.") from error
 
     def _read(self, **options: Any) -> pd.DataFrame:
-        try:
-            with warnings.catch_warnings():
-                # pandas cuts rows that are longer than the header, with a warning only
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                return pd.read_csv(
-                    self.path, sep=self.separator, decimal=self.decimal, names=list(self.names),
-                    header=0, index_col=False, encoding="utf-8-sig", skipinitialspace=True,
-                    low_memory=False, **options,
-                )  # fmt: skip
-        except (EOFError, OSError) as error:
-            raise InputError(f"Cannot read {self.path}: {error}.") from error
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{self.path.name} is not UTF-8 text ({error.reason} at byte {error.start}). "
-                "Save it again as CSV in UTF-8."
-            ) from error
-        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-            raise InputError(
-                f"{self.path.name} has rows that do not fit its header of {len(self.names)} "
-                f"columns separated by {self.separator!r}: {reason}. Quote values that hold the "
-                "separator."
-            ) from error
+        return read_separated(
+            self.path, self.separator, self.decimal, len(self.names), names=list(self.names),
+            **options,
+        )  # fmt: skip
 
 
 def sniff(path: Path) -> Delimited:
@@ -107,17 +83,9 @@ def sniff(path: Path) -> Delimited:
     semicolons, numbers may have decimal commas. Raises InputError for a header with repeated
     names or of numbers only.
     """
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
-        first = file.readline().decode("utf-8-sig", errors="replace")
-        while first and not first.strip():
-            first = file.readline().decode("utf-8-sig", errors="replace")
-        rows = file.read(SNIFFED_BYTES).decode("utf-8", errors="replace")
-    separator = max(",;\t", key=first.count)
-    names = [
-        name.strip()
-        for name in next(csv.reader(io.StringIO(first), delimiter=separator, skipinitialspace=True))
-    ]
+    first, rows = first_lines(path)
+    separator, decimal = dialect_of(first, rows)
+    names = split_line(first, separator)
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
         raise InputError(
@@ -130,8 +98,7 @@ def sniff(path: Path) -> Delimited:
             "Put the names of the columns there."
         )
     named = tuple(name or f"column_{i + 1}" for i, name in enumerate(names))
-    german = separator == ";" and re.search(r"\d,\d", rows) and not re.search(r"\d\.\d", rows)
-    return Delimited(path, separator, "," if german else ".", named)
+    return Delimited(path, separator, decimal, named)
 
 
 def _plain_numbers(array: Any, kind: Any) -> pd.Series:
