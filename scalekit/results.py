@@ -165,6 +165,16 @@ def answer_of(summary: str) -> list[str]:
     return [first, *itertools.takewhile(lambda line: line[:1].strip(), others)]
 
 
+def check_level(confidence_level: float, above: float = 0.0) -> float:
+    """Return `confidence_level`; raise InputError where it is not between `above` and 1."""
+    if not above < confidence_level < 1:
+        raise InputError(
+            f"confidence_level (--level) must lie between {above:g} and 1, such as 0.95; got "
+            f"{confidence_level}."
+        )
+    return float(confidence_level)
+
+
 def check_target(path: str | Path) -> None:
     """Raise OutputError where no result can be written to `path`: its suffix, or its folder."""
     target = Path(path)

@@ -281,7 +281,7 @@ def test_own_seeds_can_be_moderated_over_benchmarks() -> None:
         ({"adjust": "bonferoni"}, "No correction 'bonferoni'"),
         ({"costs": {"sed": 1}}, "No cost 'sed'. Did you mean 'seed'"),
         ({"costs": {"seed": -1}}, "cost of a seed must be"),
-        ({"confidence_level": 95}, "must lie between 0.5 and 1; got 95"),
+        ({"confidence_level": 95}, "must lie between 0.5 and 1, such as 0.95; got 95"),
         ({"a": "a"}, "Name the two recipes"),
         ({"a": "a", "b": "a"}, "compared with itself"),
         ({"a": "a", "b": "x"}, "No recipe 'x'"),

@@ -18,6 +18,7 @@ from scalekit.evals.seed_noise import SeedSD, seed_variances
 from scalekit.evals.table import Evals, require_levels
 from scalekit.evals.verdicts import resolve, sentence, verdict
 from scalekit.notes import Note
+from scalekit.results import check_level
 
 if TYPE_CHECKING:
     pass
@@ -62,10 +63,7 @@ def compare_models(
     systems = _systems(evals, a, b)
     if adjust not in ADJUSTMENTS:
         raise InputError(f"No correction '{adjust}'. {did_you_mean(adjust, ADJUSTMENTS)}")
-    if not 0.5 < confidence_level < 1:
-        raise InputError(
-            f"confidence_level (--level) must lie between 0.5 and 1; got {confidence_level}."
-        )
+    check_level(confidence_level, above=0.5)
     prices = checked_costs(costs)
     chosen = evals.select(metric=metric) if metric else evals
     notes = list(evals.notes)

@@ -26,7 +26,7 @@ from scalekit.fitters.comparing_notes import (
 )
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.drift import forecast_larger, measure_drift
-from scalekit.fitters.fitted import Fit, check_level
+from scalekit.fitters.fitted import Fit
 from scalekit.fitters.fitting import RESAMPLES
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
@@ -34,6 +34,7 @@ from scalekit.fitters.paired import System, choose_resampling, joint_draws
 from scalekit.fitters.selection import check_selection
 from scalekit.fitters.systems import fit_systems
 from scalekit.notes import Note
+from scalekit.results import check_level
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable
 
