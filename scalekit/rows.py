@@ -172,6 +172,15 @@ def hashable(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(objects, str)) if objects else frame
 
 
+def storable(column: pd.Series) -> np.ndarray:
+    """Return a column as an array without Python objects, which `save` would have to pickle."""
+    if isinstance(column.dtype, np.dtype) and column.dtype != object:
+        return column.to_numpy()
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(np.float64, na_value=np.nan)
+    return column.astype(str).to_numpy(dtype=np.str_)
+
+
 def rows_where(
     frame: pd.DataFrame, condition: str, source_names: Mapping[str, str], source: str
 ) -> np.ndarray:

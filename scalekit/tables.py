@@ -26,6 +26,7 @@ from scalekit.rows import (
     leave_out_bad_rows,
     locate_by,
     rows_where,
+    storable,
 )
 from scalekit.units import format_quantity
 
@@ -159,7 +160,7 @@ class RunTable(Result):
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the columns for `save`, by position, since names may hold any character."""
         columns = [self.frame.index.to_series(), *(self.frame[name] for name in self.frame)]
-        return {f"column_{i}": _storable(column) for i, column in enumerate(columns)}
+        return {f"column_{i}": storable(column) for i, column in enumerate(columns)}
 
     @classmethod
     def restore(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> RunTable:
@@ -278,15 +279,6 @@ def _range(column: pd.Series) -> str:
         return f": {format_quantity(low)} to {format_quantity(high)}"
     digits = 3 if column.name == "flops" else 5
     return f": {low:.{digits}g} to {high:.{digits}g}"
-
-
-def _storable(column: pd.Series) -> np.ndarray:
-    """Return a column as an array without Python objects, which `save` would have to pickle."""
-    if isinstance(column.dtype, np.dtype) and column.dtype != object:
-        return column.to_numpy()
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(np.float64, na_value=np.nan)
-    return column.astype(str).to_numpy(dtype=np.str_)
 
 
 def _scatter(ax: Axes, frame: pd.DataFrame, along: str) -> None:
