@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,27 @@ def load_state(model: Module, checkpoint: Checkpoint) -> None:
         where = "The state dict" if isinstance(checkpoint, Mapping) else f"Checkpoint {checkpoint}"
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{where} does not fit the model: {reason}") from error
+
+
+@contextmanager
+def unchanged(model: Any, weights: bool) -> Iterator[None]:
+    """Give a model back on its device and in its dtype; `weights`: with its values, too."""
+    from torch.nn import Module
+
+    modules = list(model.modules()) if isinstance(model, Module) else []
+    places: list[dict[str, Any]] = [
+        held for module in modules for held in (module._parameters, module._buffers)
+    ]
+    kept = [
+        (held, name, value, value.detach().clone() if weights else value.data)
+        for held in places for name, value in held.items() if value is not None
+    ]  # fmt: skip
+    try:
+        yield
+    finally:
+        for held, name, value, data in kept:
+            value.data = data
+            held[name] = value
 
 
 def hash_state(state: Mapping[str, Any]) -> str:

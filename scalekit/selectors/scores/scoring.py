@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalekit.errors import InputError
 from scalekit.notes import Note
-from scalekit.selectors.scores.checkpoints import Checkpoint
+from scalekit.selectors.scores.checkpoints import Checkpoint, unchanged
 from scalekit.selectors.scores.columns import Prepare
 from scalekit.selectors.scores.jobs import MEMORY_BUDGET, Job, foresee, make_job
 from scalekit.selectors.scores.shards import join
@@ -77,22 +77,23 @@ def score(
     """
     options = {k: v for k, v in locals().items() if k not in ("out", "resume", "worker", "engine",
                                                               "workers", "quiet")}  # fmt: skip
-    if engine == "ray":
-        from scalekit.selectors.scores.distributed import score_by_ray
+    with unchanged(model, weights=len(checkpoints) > 0):
+        if engine == "ray":
+            from scalekit.selectors.scores.distributed import score_by_ray
 
-        return score_by_ray(options, out, resume, workers)
-    if engine != "local":
-        raise InputError(f"engine must be 'local' or 'ray'; got '{engine}'.")
-    job = make_job(**options)
-    if not quiet:
-        print(foresee(job), file=sys.stderr)
-    if out is None:
-        return run_in_memory(job)
-    store = Store.open(out, job.header, resume)
-    count = run_shards(job, store, worker)
-    if all(store.path(k).exists() for k in range(count)):
-        store.finish(count, [note.to_dict() for note in notes_of(job)])
-    return open_scores(out)
+            return score_by_ray(options, out, resume, workers)
+        if engine != "local":
+            raise InputError(f"engine must be 'local' or 'ray'; got '{engine}'.")
+        job = make_job(**options)
+        if not quiet:
+            print(foresee(job), file=sys.stderr)
+        if out is None:
+            return run_in_memory(job)
+        store = Store.open(out, job.header, resume)
+        count = run_shards(job, store, worker)
+        if all(store.path(k).exists() for k in range(count)):
+            store.finish(count, [note.to_dict() for note in notes_of(job)])
+        return open_scores(out)
 
 
 def run_in_memory(job: Job) -> ScoreTable:
