@@ -520,12 +520,91 @@ def test_ids_that_are_not_unique_are_named(data: str) -> None:
     (points(), {"dtype": "float16"}, "dtype must be one of"),
     (points(), {"device": "cuda:99"}, "cannot be used here"),
     (points(), {"batch_size": 0}, "at least 1"),
+    (points(), {"shard_rows": -5}, "shard_rows must be at least 1; got -5"),
     (points(), {"engine": "dask"}, "'local' or 'ray'"),
     ((np.zeros((0, 6), np.float32), np.zeros(0, int)), {}, "empty"),
 ])  # fmt: skip
 def test_bad_arguments_say_what_to_do(data: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         sk.score(data, model=linear(), scores=["el2n"], **options)
+
+
+class Scaled(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) / 5
+
+
+class WithAuxiliaryHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.auxiliary = nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.head(x)
+        self.auxiliary(3 * x)
+        return z
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Scaled(6, 3),
+        nn.Sequential(nn.Linear(6, 3), nn.Softplus()),
+        WithAuxiliaryHead(),
+    ],
+)
+def test_grand_last_is_refused_where_the_logits_are_not_what_the_last_linear_layer_returned(
+    model: nn.Module,
+) -> None:
+    with pytest.raises(InputError, match=r"they are not what it returned. Ask for 'grand' instead"):
+        sk.score(points(), model=model, scores=["grand_last"])
+
+
+@pytest.mark.parametrize("options", [
+    {"dtype": "float64"},
+    {"checkpoints": [linear(1).state_dict(), linear(2).state_dict()]},
+    {"checkpoints": [linear(1).state_dict()], "dtype": "float64"},
+])  # fmt: skip
+def test_scoring_leaves_the_model_as_it_was(options: dict[str, Any]) -> None:
+    model = nn.Sequential(nn.BatchNorm1d(6).eval(), linear())
+    if "checkpoints" in options:
+        model = linear()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    identities = [id(parameter) for parameter in model.parameters()]
+    sk.score(points(), model=model, scores=["el2n", "grand"], **options)
+    after = model.state_dict()
+    assert {name: value.dtype for name, value in after.items()} == {
+        name: value.dtype for name, value in before.items()
+    }
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert [id(parameter) for parameter in model.parameters()] == identities
+
+
+def test_coherence_leaves_the_dtype_of_the_model_as_it_was() -> None:
+    model = linear()
+    sk.gradient_coherence(points(), model=model, dtype="float64")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_any_whole_number_is_a_seed() -> None:
+    asked = ["fisher_trace", "sketch"]
+    tables = [sk.score(points(), model=linear(), scores=asked, seed=seed) for seed in (-3, -3, 3)]
+    first, again, other = (table.frame["fisher_trace"].to_numpy() for table in tables)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_products_over_checkpoints_agree_with_the_norms_on_the_diagonal() -> None:
+    (x, y), count = points(), 4
+    twice = (np.concatenate([x, x]), np.concatenate([y, y]))
+    table = sk.score(
+        twice, model=linear(), checkpoints=[linear(seed).state_dict() for seed in range(count)],
+        scores=["tracin", "tracin_self", "lpntk", "lpntk_self"],
+    )  # fmt: skip
+    for kind in ("tracin", "lpntk"):
+        products = table.gram(kind)
+        norms, with_its_double = np.diag(products)[:30], np.diag(products[:30, 30:])
+        assert 0.8 < (with_its_double / norms).mean() < 1.25
 
 
 def test_grand_last_needs_a_linear_head() -> None:

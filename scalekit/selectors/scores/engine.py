@@ -268,7 +268,7 @@ def uniforms(rows: np.ndarray, seed: int, index: int) -> Tensor:
 
     with np.errstate(over="ignore"):
         step = np.uint64(0x9E3779B97F4A7C15)
-        x = rows.astype(np.uint64) * step + np.uint64(seed * 1_000_003 + index + 1) * step
+        x = rows.astype(np.uint64) * step + np.uint64((seed * 1_000_003 + index + 1) % 2**64) * step
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x = x ^ (x >> np.uint64(31))

@@ -81,8 +81,9 @@ def make_job(
             f"There are {len(learning_rates)} learning rates for {max(1, len(checkpoints))} "
             "checkpoints. Give one each."
         )
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1; got {batch_size}.")
+    for name, size in (("batch_size", batch_size), ("shard_rows", shard_rows)):
+        if size is not None and size < 1:
+            raise InputError(f"{name} must be at least 1; got {size}.")
     plan = compile_plan(scores, max(1, len(checkpoints)), reference is not None)
     read: dict[str, Any] = {"prepare": prepare or made, "label": label, "inputs": inputs, "id": id}
     source = as_source(data, labels, ids, **read)
