@@ -14,7 +14,7 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.selectors.scores.batch import Batch
 from scalekit.selectors.scores.columns import ID_NAMES, Prepare, collate, host
-from scalekit.selectors.scores.ids import hash_array, hash_item, not_unique, unique_ids
+from scalekit.selectors.scores.ids import check_kind, hash_array, hash_item, not_unique, unique_ids
 
 ARRAY_FILES = (".npy", ".npz")
 
@@ -104,6 +104,7 @@ class DatasetSource:
         batch = collate(items, rows, self._prepare, self._label, self._chosen, self._id)
         if self.ids is not None:
             return Batch(self.ids[rows], rows, batch.inputs, batch.labels)
+        check_kind(batch.ids)
         pairs = zip(batch.ids.tolist(), rows.tolist(), strict=True)
         again = [name for name, row in pairs if self._rows_of.setdefault(name, row) != row]
         if again:
