@@ -258,6 +258,34 @@ def test_the_command_scores_a_parquet_file(folder: Path) -> None:
     assert values["scores"]["el2n"]["higher_is"] == "hard"
 
 
+def test_other_columns_or_another_model_file_are_not_mixed_in(folder: Path) -> None:
+    data, file = folder / "train.parquet", folder / "models.py"
+    pd.read_parquet(data).assign(other=0).to_parquet(data)
+    words = ("score", data, "--model", f"{file}:build", "--scores", "el2n", "--resume",
+             "--inputs", "a,b,c,d", "-o", folder / "s")  # fmt: skip
+    assert command(*words).exit_code == 0
+    assert command(*words).exit_code == 0
+    other = command(*words, "--label", "other")
+    assert other.exit_code == 1
+    assert 's was begun with columns {"label": null,' in other.output
+    file.write_text(
+        FACTORY.replace("torch.nn.Linear(4, 3)", "torch.nn.Linear(4, 3).requires_grad_()")
+    )
+    changed = command(*words)
+    assert changed.exit_code == 1
+    assert 's was begun with model "Linear ' in changed.output
+
+
+def test_a_model_with_another_activation_is_another_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights, data = nn.Linear(4, 3), points()
+    options: dict[str, Any] = {"scores": ["el2n"], "out": tmp_path / "s", "resume": True}
+    sk.score(data, model=nn.Sequential(weights, nn.ReLU()), **options)
+    sk.score(data, model=nn.Sequential(weights, nn.ReLU()), **options)
+    with pytest.raises(OutputError, match="begun with model"):
+        sk.score(data, model=nn.Sequential(weights, nn.GELU()), **options)
+
+
 def test_a_first_try_that_scored_nothing_does_not_block_the_folder(folder: Path) -> None:
     words = ("score", folder / "train.parquet", "--model", f"{folder}/models.py:build",
              "--scores", "el2n", "-o", folder / "s")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,15 @@ def unchanged(model: Any, weights: bool) -> Iterator[None]:
         for held, name, value, data in kept:
             value.data = data
             held[name] = value
+
+
+def hash_model(model: Module, code: Path | None, weights: bool) -> str:
+    """Return a short hash of a model: its layers, the file that made it, its `weights`."""
+    layers = re.sub(r" at 0x[0-9a-f]+", "", str(model))  # functions show where they lie in memory
+    whole = [layers.encode(), code.read_bytes() if code is not None else b""]
+    if weights:
+        whole.append(hash_state(model.state_dict()).encode())
+    return hashlib.sha256(b"\0".join(whole)).hexdigest()[:16]
 
 
 def hash_state(state: Mapping[str, Any]) -> str:

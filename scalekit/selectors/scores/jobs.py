@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.selectors.scores.batch import Batch
-from scalekit.selectors.scores.checkpoints import Checkpoint, hash_state, read_state
+from scalekit.selectors.scores.checkpoints import Checkpoint, hash_model, hash_state, read_state
 from scalekit.selectors.scores.columns import Prepare
 from scalekit.selectors.scores.engine import Engine
 from scalekit.selectors.scores.factory import load_factory
@@ -74,6 +75,7 @@ def make_job(
     seed: int = 0,
 ) -> Job:
     """Return the run that `score` describes, its model loaded and its data opened."""
+    code = Path(model.rpartition(":")[0]) if isinstance(model, str) else None
     model, made = load_factory(model) if isinstance(model, str) else (model, None)
     checkpoints, learning_rates = list(checkpoints), list(learning_rates)
     if learning_rates and len(learning_rates) != max(1, len(checkpoints)):
@@ -92,7 +94,7 @@ def make_job(
         against = as_source(reference, **({} if is_arrays(reference) else read))
     if plan.directed and against.n is None:
         raise InputError("A mean gradient needs a data set with a length, not a stream.")
-    weights = type(model).__name__ if checkpoints else hash_state(model.state_dict())
+    known = f"{type(model).__name__} {hash_model(model, code, weights=not checkpoints)}"
     if compile:
         model = compiled(model, plan)
     rows = shard_rows or (SHARD_ROWS_WITH_INPUTS if plan.wants_inputs else SHARD_ROWS)
@@ -105,7 +107,7 @@ def make_job(
     engine.reference = functools.partial(scorer.visit, against)
     header = header_of(
         scores=list(plan.columns), source=source.name, n_rows=source.n, data=source.fingerprint(),
-        model=weights,
+        model=known, columns={"label": label, "inputs": inputs and list(inputs), "id": id},
         checkpoints=[hash_state(read_state(c)) for c in checkpoints],
         learning_rates=learning_rates, dtype=dtype, seed=seed, shard_rows=rows,
         reference=None if reference is None else against.fingerprint(),

@@ -22,8 +22,8 @@ from scalekit.version import __version__
 
 MANIFEST = "manifest.json"
 KEY = b"scalekit"
-RUN = ("scores", "model", "checkpoints", "learning_rates", "dtype", "seed", "data", "reference",
-       "n_rows", "shard_rows", "sketch_width", "per_layer")  # fmt: skip
+RUN = ("scores", "model", "checkpoints", "learning_rates", "dtype", "seed", "data", "columns",
+       "reference", "n_rows", "shard_rows", "sketch_width", "per_layer")  # fmt: skip
 
 
 @dataclass(frozen=True)
