@@ -30,11 +30,12 @@ COLUMNS = ("id", "step", "epoch", "dense", *RECORDED)
 class Recorder:
     """Records loss, p_true, margin, EL2N and correctness of every example that is trained on.
 
-    `folder` receives Parquet files, one a flush and a rank (`rank` defaults to $RANK), so that
-    several processes may write. A pre-forward hook takes `id_key` out of the model's keyword
-    arguments; where the model is called with plain tensors, announce the batch by
-    `recorder.batch(ids, labels)` before the call. Only forward passes in training mode count.
-    Everything is written by `close()`, or on leaving a `with` block.
+    `folder` receives Parquet files, one a flush and a rank (by default that of torch.distributed,
+    or $RANK), so that several processes may write. A pre-forward hook takes `id_key` out of the
+    model's keyword arguments; where the model is called with plain tensors, announce the batch by
+    `recorder.batch(ids, labels)` before the call. Only forward passes in training mode count, and
+    of their examples those with a label (not -100). Everything is written by `close()`, or on
+    leaving a `with` block.
 
     >>> import tempfile, torch
     >>> model = torch.nn.Linear(2, 3)
@@ -56,7 +57,7 @@ class Recorder:
         flush_rows: int = 2**18,
     ) -> None:
         self.folder = Path(folder)
-        self.rank = int(os.environ.get("RANK", "0")) if rank is None else rank
+        self.rank = own_rank() if rank is None else rank
         self._id_key, self._label_key, self._flush_rows = id_key, label_key, flush_rows
         self._ids: Any = None
         self._labels: Any = None
@@ -111,17 +112,25 @@ class Recorder:
         """Add one row an example at the current step: from logits [B, C], labels [B]."""
         import torch
 
+        labels = torch.as_tensor(labels).to(logits.device)
+        if labels.is_floating_point():
+            raise InputError(
+                f"Labels are real numbers ({labels.dtype}), as soft or mixed labels are; what is "
+                "recorded is about one class, 0..C-1. Announce it: recorder.batch(ids, labels)."
+            )
         with torch.no_grad():
-            at = Predictions(logits.detach(), torch.as_tensor(labels).to(logits.device))
+            at = Predictions(logits.detach(), labels.long())
             values = torch.stack([OUTPUT_SCORES[name](at).float() for name in RECORDED])
         names = np.asarray(ids.detach().cpu() if hasattr(ids, "detach") else ids)
         if len(names) != at.n:
             raise InputError(f"There are {len(names)} ids for a batch of {at.n}.")
-        steps = np.full((3, at.n), [[self.step], [self.epoch], [int(dense)]])
+        kept = at.valid.any(1)
+        names, values = names[kept.cpu().numpy()], values[:, kept]
+        steps = np.full((3, len(names)), [[self.step], [self.epoch], [int(dense)]])
         self._rows.append((steps, values))
         self._names.append(names)
-        self._held += at.n
-        self.rows += at.n
+        self._held += len(names)
+        self.rows += len(names)
         if self._held >= self._flush_rows:
             self.flush()
 
@@ -170,6 +179,11 @@ class Recorder:
         columns |= dict(zip(RECORDED, values, strict=True))
         columns["correct"] = columns["correct"].astype(np.float32)
         path = self.folder / f"dynamics-{self.rank:03d}-{self._parts:05d}.parquet"
+        if path.exists():
+            raise OutputError(
+                f"{path} was written by another recorder in the meantime. Give each process its "
+                "own rank=..., and each run its own folder."
+            )
         table = pa.table(columns)
         write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
         self._rows, self._names, self._held = [], [], 0
@@ -177,9 +191,9 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is held and take the hooks away."""
-        self.flush()
         for handle in self._handles:
             handle.remove()
+        self.flush()
 
     def __enter__(self) -> Recorder:
         return self
@@ -227,3 +241,12 @@ class Recorder:
                 recorder.close()
 
         return Flush()
+
+
+def own_rank() -> int:
+    """Return the rank of this process in a distributed run, 0 outside one."""
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return int(os.environ.get("RANK", "0"))
