@@ -204,6 +204,58 @@ def test_vog_of_text_takes_the_embedding_and_leaves_padding_out() -> None:
     assert values[0][0] == pytest.approx(values[1][0], rel=1e-5)
 
 
+class PositionsFirst(nn.Module):
+    def __init__(self, positions: int = 16) -> None:
+        super().__init__()
+        self.position, self.token = nn.Embedding(positions, 4), nn.Embedding(30, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        places = self.position(torch.arange(ids.shape[1]))
+        return self.head((self.token(ids) * places).tanh().sum(1))
+
+
+def test_vog_takes_the_embedding_of_tokens_not_that_of_positions() -> None:
+    ids = np.random.default_rng(0).integers(0, 30, (5, 7))
+    models = [PositionsFirst(), PositionsFirst()]
+    gradients = []
+    for model in models:
+        embedded = model.token(torch.tensor(ids)).detach().requires_grad_()
+        z = model.head((embedded * model.position.weight[:7]).tanh().sum(1))
+        z[:, 1].sum().backward()
+        gradients.append(embedded.grad)
+    expected = torch.stack(gradients).std(0, unbiased=False).mean((1, 2))
+    states = [model.state_dict() for model in models]
+    table = sk.score((ids, np.ones(5, int)), model=PositionsFirst(), scores=["vog"],
+                     checkpoints=states)  # fmt: skip
+    np.testing.assert_allclose(table.frame["vog"], expected, rtol=1e-5)
+    many = [PositionsFirst(99).state_dict() for _ in range(2)]
+    with pytest.raises(InputError, match=r"embedding's output \[7, 4\] .* each of the 5 examples"):
+        sk.score((ids, np.ones(5, int)), model=PositionsFirst(99), scores=["vog"],
+                 checkpoints=many)  # fmt: skip
+
+
+class PixelsAndKind(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind, self.head = nn.Embedding(2, 4), nn.Linear(10, 3)
+
+    def forward(self, pixels: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.cat([pixels, self.kind(kind)], 1))
+
+
+def test_vog_takes_the_pixels_where_they_come_first_of_several_inputs() -> None:
+    (x, y), models = points(6), [PixelsAndKind(), PixelsAndKind()]
+    table = sk.score(
+        pd.DataFrame({"x": list(x), "label": y}), model=PixelsAndKind(), scores=["vog"],
+        checkpoints=[model.state_dict() for model in models],
+        prepare=lambda columns: ((columns["x"], np.zeros(6, int)), columns["label"]),
+    )  # fmt: skip
+    weights = torch.stack([model.head.weight[:, :6] for model in models]).detach()
+    np.testing.assert_allclose(table.frame["vog"], weights.std(0, unbiased=False).mean(1)[y],
+                               rtol=1e-5)  # fmt: skip
+
+
 def test_scores_of_checkpoints_are_means_with_standard_errors() -> None:
     states, rates = checkpoints(), [0.1, 0.2, 0.3]
     table = sk.score(points(), model=linear(), checkpoints=states, learning_rates=rates,
