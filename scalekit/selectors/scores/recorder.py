@@ -17,7 +17,7 @@ import numpy as np
 from scalekit.errors import InputError, OutputError
 from scalekit.files import write_atomically
 from scalekit.selectors.scores.inputs import call_model, logits_of
-from scalekit.selectors.scores.outputs import OUTPUT_SCORES, Predictions
+from scalekit.selectors.scores.outputs import IGNORED, OUTPUT_SCORES, Predictions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,13 +88,25 @@ class Recorder:
         if self._id_key in kwargs:
             kwargs = dict(kwargs)
             self._ids = kwargs.pop(self._id_key)
-            self._labels = kwargs.get(self._label_key, self._labels)
+            self._labels = self._labels_for(module, kwargs)
         elif len(args) == 1 and isinstance(args[0], Mapping) and self._id_key in args[0]:
             inner = dict(args[0])
             self._ids = inner.pop(self._id_key)
-            self._labels = inner.get(self._label_key, self._labels)
+            self._labels = self._labels_for(module, inner)
             args = (inner,)
         return args, kwargs
+
+    def _labels_for(self, module: Module, batch: Mapping[str, Any]) -> Any:
+        """Return the labels of the batch; a causal model of Hugging Face moves them by one."""
+        import torch
+
+        if self._label_key not in batch:
+            return self._labels
+        labels = batch[self._label_key]
+        name = type(module).__name__
+        if hasattr(module, "config") and ("ForCausalLM" in name or name.endswith("LMHeadModel")):
+            labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+        return labels
 
     def _after(self, module: Module, args: Any, kwargs: Any, output: Any) -> None:
         ids, labels, self._ids, self._labels = self._ids, self._labels, None, None
