@@ -236,6 +236,41 @@ def test_a_run_without_snapshots_is_not_left_out_in_silence(tmp_path: Path) -> N
     assert sk.read_dynamics(folders, dense=False).frame["run"].tolist() == [0, 0, 1, 1]
 
 
+def test_a_training_that_broke_goes_on_in_its_folder_with_nothing_doubled(tmp_path: Path) -> None:
+    """Three epochs of two batches; the second breaks after its first batch and is done again."""
+
+    def epochs(folder: Path, which: range, broken: bool = False, **options: Any) -> None:
+        with sk.Recorder(nn.Linear(4, 3), folder, **options) as recorder:
+            for epoch in which:
+                for ids in ([0, 1], [2, 3]):
+                    if broken and epoch == 1 and ids == [2, 3]:
+                        return
+                    logits = torch.tensor([[0.0, 1.0, float(epoch)]] * 2)
+                    recorder.add(ids, logits, [0, 2])
+                    recorder.step += 1
+                recorder.end_epoch()
+
+    epochs(tmp_path / "whole", range(3))
+    epochs(tmp_path / "broken", range(3), broken=True)
+    assert len(sk.read_dynamics(tmp_path / "broken").frame) == 6
+    with pytest.raises(OutputError, match=r"go on with a stopped one by from_epoch="):
+        epochs(tmp_path / "broken", range(1, 3))
+    epochs(tmp_path / "broken", range(1, 3), from_epoch=1)
+    whole, mended = (sk.read_dynamics(tmp_path / name).frame for name in ("whole", "broken"))
+    pd.testing.assert_frame_equal(mended, whole)
+
+
+def test_an_epoch_that_is_partly_done_again_is_cut_out_of_its_file(tmp_path: Path) -> None:
+    with sk.Recorder(nn.Linear(4, 3), tmp_path) as recorder:
+        for epoch in range(3):  # the epochs are counted, but not written one by one
+            recorder.add([7], torch.zeros(1, 3), [epoch])
+            recorder.step += 1
+            recorder.epoch += 1
+    second = sk.Recorder(nn.Linear(4, 3), tmp_path, from_epoch=2)
+    assert (second.step, second.epoch) == (2, 2)
+    assert sk.read_dynamics(tmp_path).frame["epoch"].tolist() == [0, 1]
+
+
 def test_a_folder_without_dynamics_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Close the Recorder first"):
         sk.read_dynamics(tmp_path)

@@ -7,6 +7,7 @@ Parquet. Works in a plain loop, under Hugging Face's Trainer (`recorder.callback
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,8 @@ class Recorder:
     model's keyword arguments; where the model is called with plain tensors, announce the batch by
     `recorder.batch(ids, labels)` before the call. Only forward passes in training mode count, and
     of their examples those with a label (not -100). Everything is written by `close()`, or on
-    leaving a `with` block.
+    leaving a `with` block. A stopped training that begins again at epoch e goes on in its folder
+    with `from_epoch=e`: what was recorded of that epoch and later ones is deleted.
 
     >>> import tempfile, torch
     >>> model = torch.nn.Linear(2, 3)
@@ -55,6 +57,7 @@ class Recorder:
         label_key: str = "labels",
         rank: int | None = None,
         flush_rows: int = 2**18,
+        from_epoch: int | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.rank = own_rank() if rank is None else rank
@@ -69,16 +72,35 @@ class Recorder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"Cannot make {self.folder}: {error.strerror}.") from error
-        mine = f"dynamics-{self.rank:03d}-*.parquet"
-        if any(self.folder.glob(mine)):
+        mine = sorted(self.folder.glob(f"dynamics-{self.rank:03d}-*.parquet"))
+        if mine and from_epoch is None:
             raise OutputError(
                 f"{self.folder} holds recorded dynamics of rank {self.rank} already. Choose "
-                "another folder for another run."
+                "another folder for another run; go on with a stopped one by from_epoch=..."
             )
+        if from_epoch is not None:
+            self._go_on(mine, from_epoch)
         self._handles = [
             model.register_forward_pre_hook(self._before, with_kwargs=True),
             model.register_forward_hook(self._after, with_kwargs=True),
         ]
+
+    def _go_on(self, files: Sequence[Path], epoch: int) -> None:
+        """Keep what was recorded before `epoch`, delete the rest, and count on from there."""
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        self.epoch = epoch
+        for path in files:
+            table = pq.read_table(path)
+            kept = table.filter(pc.less(table["epoch"], epoch))
+            if not len(kept):
+                path.unlink()
+                continue
+            self.step = max(self.step, pc.max(kept["step"]).as_py() + 1)
+            self._parts = int(path.stem.split("-")[2]) + 1
+            if len(kept) < len(table):
+                write_atomically(path, functools.partial(pq.write_table, kept))
 
     def batch(self, ids: Any, labels: Any) -> None:
         """Announce the ids and labels of the batch that the model is called with next."""
