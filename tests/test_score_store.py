@@ -23,6 +23,7 @@ import scalekit as sk
 from scalekit.cli.main import build_app
 from scalekit.errors import InputError, OutputError
 from scalekit.selectors.scores import shards
+from scalekit.selectors.scores.store import fingerprint_of
 
 ASKED = ["el2n", "grand", "sketch"]
 FACTORY = """
@@ -274,6 +275,16 @@ def test_other_columns_or_another_model_file_are_not_mixed_in(folder: Path) -> N
     changed = command(*words)
     assert changed.exit_code == 1
     assert 's was begun with model "Linear ' in changed.output
+
+
+def test_a_run_from_before_its_columns_were_kept_has_the_fingerprint_it_had() -> None:
+    header = {
+        "format": 1, "scores": ["el2n"], "model": "m", "checkpoints": [], "learning_rates": [],
+        "dtype": "float32", "seed": 0, "data": "d", "reference": None, "n_rows": 2,
+        "shard_rows": 2, "sketch_width": 32, "per_layer": False,
+    }  # fmt: skip
+    assert fingerprint_of(header) == "c958570448a122cb"
+    assert fingerprint_of({**header, "columns": {"label": "y"}}) != fingerprint_of(header)
 
 
 def test_a_model_with_another_activation_is_another_model(tmp_path: Path) -> None:

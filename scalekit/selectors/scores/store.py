@@ -198,7 +198,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 def fingerprint_of(header: Mapping[str, Any]) -> str:
     """Return a hash of what identifies a run."""
-    known = {name: header.get(name) for name in RUN} | {"version": header.get("format")}
+    known = {name: header[name] for name in RUN if name in header} | {
+        "version": header.get("format")
+    }
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
