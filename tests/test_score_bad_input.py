@@ -194,6 +194,18 @@ def test_what_acts_at_random_in_training_mode_is_named(inner: nn.Module) -> None
     assert len(sk.score(points(), model=Sized(inner).eval(), scores=["el2n"])) == 30
 
 
+class DropsWithoutALayer(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.dropout(x, 0.5, self.training))
+
+
+def test_an_output_that_does_not_repeat_in_training_mode_is_refused() -> None:
+    model = DropsWithoutALayer(6, 3)
+    with pytest.raises(InputError, match=r"returned other logits .* Call model.eval\(\) first"):
+        sk.score(points(), model=model.train(), scores=["el2n"])
+    assert len(sk.score(points(), model=model.eval(), scores=["el2n"])) == 30
+
+
 def test_a_batch_norm_without_running_statistics_is_refused_even_in_eval_mode() -> None:
     model = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3, track_running_stats=False)).eval()
     with pytest.raises(InputError, match=r"'1' is a BatchNorm1d without running statistics"):

@@ -114,6 +114,17 @@ def check_mode(model: Module) -> None:
             )
 
 
+def check_repeat(logits: Tensor, again: Tensor) -> None:
+    """Raise InputError where a model in training mode does not return the same logits twice."""
+    import torch
+
+    if not torch.allclose(logits, again, rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise InputError(
+            "The model is in training mode and returned other logits for the same examples a "
+            "second time: a score would not repeat. Call model.eval() first."
+        )
+
+
 class HeadInput:
     """Keeps the input of the linear layer that was called last: the head, for `grand_last`."""
 
