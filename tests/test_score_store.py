@@ -277,6 +277,13 @@ def test_other_columns_or_another_model_file_are_not_mixed_in(folder: Path) -> N
     assert 's was begun with model "Linear ' in changed.output
 
 
+def test_what_was_noted_is_still_noted_after_a_run_that_had_nothing_to_do(tmp_path: Path) -> None:
+    made = nn.Sequential(nn.Linear(4, 4), nn.PReLU(), nn.Linear(4, 3))
+    notes = [run(tmp_path / "s", model=made).notes for _ in range(2)]
+    assert [note.code for note in notes[0]] == ["looped"]
+    assert notes[1] == notes[0]
+
+
 def test_a_run_from_before_its_columns_were_kept_has_the_fingerprint_it_had() -> None:
     header = {
         "format": 1, "scores": ["el2n"], "model": "m", "checkpoints": [], "learning_rates": [],

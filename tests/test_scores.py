@@ -572,6 +572,8 @@ def test_ids_that_are_not_unique_are_named(data: str) -> None:
     (points(), {"dtype": "float16"}, "dtype must be one of"),
     (points(), {"device": "cuda:99"}, "cannot be used here"),
     (points(), {"batch_size": 0}, "at least 1"),
+    (points(), {"memory_budget": -1}, "memory_budget must be at least 1; got -1"),
+    (points(), {"learning_rates": [-0.1]}, r"Learning rates must be 0 or more; got \[-0.1\]"),
     (points(), {"shard_rows": -5}, "shard_rows must be at least 1; got -5"),
     (points(), {"engine": "dask"}, "'local' or 'ray'"),
     ((np.zeros((0, 6), np.float32), np.zeros(0, int)), {}, "empty"),
@@ -636,6 +638,11 @@ def test_coherence_leaves_the_dtype_of_the_model_as_it_was() -> None:
     model = linear()
     sk.gradient_coherence(points(), model=model, dtype="float64")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_table_of_sketches_alone_says_so() -> None:
+    table = sk.score(points(), model=linear(), scores=["sketch"])
+    assert table.summary() == "30 examples, sketch [1024 numbers]"
 
 
 def test_any_whole_number_is_a_seed() -> None:

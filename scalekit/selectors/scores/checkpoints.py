@@ -43,9 +43,10 @@ def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        reason = str(error).splitlines()[0].split(". ")[0][:150].rstrip(".")
         raise InputError(
-            f"{path} is not a file of weights that can be read without running code: "
-            f"{str(error).splitlines()[0][:150]} A pickle can run anything when it is loaded, so "
+            f"{path} is not a file of weights that can be read without running code: {reason}. "
+            "A pickle can run anything when it is loaded, so "
             "it was not. Save weights with torch.save(model.state_dict(), path) or safetensors."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):  # Lightning and hand-made checkpoints

@@ -83,7 +83,10 @@ def make_job(
             f"There are {len(learning_rates)} learning rates for {max(1, len(checkpoints))} "
             "checkpoints. Give one each."
         )
-    for name, size in (("batch_size", batch_size), ("shard_rows", shard_rows)):
+    if not all(0 <= rate < np.inf for rate in learning_rates):
+        raise InputError(f"Learning rates must be 0 or more; got {learning_rates}.")
+    sizes = {"batch_size": batch_size, "shard_rows": shard_rows, "memory_budget": memory_budget}
+    for name, size in sizes.items():
         if size is not None and size < 1:
             raise InputError(f"{name} must be at least 1; got {size}.")
     plan = compile_plan(scores, max(1, len(checkpoints)), reference is not None)

@@ -128,9 +128,13 @@ class Store:
                 {"file": self.path(k).name, "rows": rows, "sha256": hash_file(self.path(k))}
             )
             skipped |= shard.skipped
+        told = {note["code"] for note in notes}  # what an earlier process noted is kept
+        manifest = self.folder / MANIFEST
+        before = read_manifest(self.folder).get("notes", []) if manifest.exists() else []
+        notes = [*(note for note in before if note["code"] not in told), *notes]
         whole = {**self.header, "complete": True, "shards": listed, "skipped": skipped,
                  "notes": notes}  # fmt: skip
-        write_text(self.folder / MANIFEST, to_json(whole) + "\n")
+        write_text(manifest, to_json(whole) + "\n")
 
 
 def as_column(values: np.ndarray) -> Any:
