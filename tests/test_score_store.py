@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,36 @@ def test_whichever_worker_is_last_completes_the_run(tmp_path: Path) -> None:
     for rank in (2, 0, 1):
         run(tmp_path / "s", worker=(rank, 3))
     assert sk.open_scores(tmp_path / "s").notes == ()
+
+
+class Counting:
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __iter__(self) -> Iterator[Any]:
+        x, y = points()
+        return iter([{"x": x[i], "label": int(y[i])} for i in range(self.n)])
+
+
+@pytest.mark.parametrize("n", [5, 10, 12, 20])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_workers_complete_a_stream_wherever_it_ends(
+    tmp_path: Path, n: int, order: tuple[int, int]
+) -> None:
+    for rank in order:
+        table = sk.score(Counting(n), model=model(), scores=["el2n"], out=tmp_path / "s",
+                         shard_rows=5, worker=(rank, 2), resume=True)  # fmt: skip
+    assert table.frame["id"].tolist() == list(range(n))
+    assert table.notes == ()
+
+
+def test_a_worker_without_a_shard_is_no_failure(tmp_path: Path) -> None:
+    early = run(tmp_path / "s", worker=(4, 5))
+    assert len(early) == 0
+    assert early.notes[0].message == (
+        "This worker had no shard to do, and the others have none yet."
+    )
+    assert early.summary().startswith("0 examples, no scores")
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
