@@ -169,6 +169,108 @@ def test_ids_without_labels_are_refused(tmp_path: Path) -> None:
         model(torch.randn(1, 4))
 
 
+def record(folder: Path, labels: Any, ids: Any = None, rank: int | None = None) -> sk.Recorder:
+    torch.manual_seed(0)
+    model, x = nn.Linear(4, 3), torch.randn(len(labels), 4)
+    with sk.Recorder(model, folder, rank=rank) as recorder:
+        recorder.batch(range(len(labels)) if ids is None else ids, labels)
+        model(x)
+    return recorder
+
+
+def test_examples_without_a_label_are_not_recorded(tmp_path: Path) -> None:
+    assert record(tmp_path / "a", torch.tensor([0, -100, 2, -100])).rows == 2
+    assert sk.read_dynamics(tmp_path / "a").frame["id"].tolist() == [0, 2]
+
+
+def test_labels_that_are_real_numbers_are_refused_by_the_recorder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Labels are real numbers \(torch.float32\), as soft"):
+        record(tmp_path / "a", torch.rand(4))
+
+
+def test_two_recorders_do_not_write_over_each_other(tmp_path: Path) -> None:
+    model = nn.Linear(4, 3)
+    first, second = sk.Recorder(model, tmp_path), sk.Recorder(model, tmp_path)
+    for recorder in (first, second):
+        recorder.add([0, 1], torch.zeros(2, 3), [0, 1])
+    first.close()
+    with pytest.raises(OutputError, match=r"dynamics-000-00000.parquet was written by another"):
+        second.close()
+    assert len(sk.read_dynamics(tmp_path).frame) == 2
+
+
+def test_the_rank_is_that_of_the_process_group(tmp_path: Path) -> None:
+    address = f"file://{tmp_path}/meet"
+    torch.distributed.init_process_group("gloo", init_method=address, rank=0, world_size=1)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.distributed, "get_rank", lambda: 3)
+            record(tmp_path / "a", [0, 1])
+    finally:
+        torch.distributed.destroy_process_group()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["dynamics-003-00000.parquet"]
+
+
+def test_rows_of_a_training_that_diverged_are_left_out_and_told(tmp_path: Path) -> None:
+    model = nn.Linear(4, 3)
+    with sk.Recorder(model, tmp_path) as recorder:
+        recorder.add([0, 1], torch.zeros(2, 3), [0, 1])
+        recorder.step += 1
+        recorder.add([0, 1], torch.tensor([[0.0, 1.0, 2.0], [np.nan] * 3]), [0, 0])
+    dynamics = sk.read_dynamics(tmp_path)
+    assert dynamics.notes[0].message == (
+        "1 rows of 1 examples hold NaN or infinite values (training diverged?) and are left out."
+    )
+    assert dynamics.frame["id"].tolist() == [0, 1, 0]
+
+
+def test_a_run_without_snapshots_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    for name in ("with", "without"):
+        with sk.Recorder(nn.Linear(4, 3), tmp_path / name) as recorder:
+            recorder.add([0, 1], torch.zeros(2, 3), [0, 1])
+            if name == "with":
+                recorder.add([0, 1], torch.zeros(2, 3), [0, 1], dense=True)
+    folders = [tmp_path / "with", tmp_path / "without"]
+    with pytest.raises(InputError, match=r"but none in .*without\. .* give dense=False"):
+        sk.read_dynamics(folders)
+    assert sk.read_dynamics(folders, dense=False).frame["run"].tolist() == [0, 0, 1, 1]
+
+
+def test_a_training_that_broke_goes_on_in_its_folder_with_nothing_doubled(tmp_path: Path) -> None:
+    """Three epochs of two batches; the second breaks after its first batch and is done again."""
+
+    def epochs(folder: Path, which: range, broken: bool = False, **options: Any) -> None:
+        with sk.Recorder(nn.Linear(4, 3), folder, **options) as recorder:
+            for epoch in which:
+                for ids in ([0, 1], [2, 3]):
+                    if broken and epoch == 1 and ids == [2, 3]:
+                        return
+                    logits = torch.tensor([[0.0, 1.0, float(epoch)]] * 2)
+                    recorder.add(ids, logits, [0, 2])
+                    recorder.step += 1
+                recorder.end_epoch()
+
+    epochs(tmp_path / "whole", range(3))
+    epochs(tmp_path / "broken", range(3), broken=True)
+    assert len(sk.read_dynamics(tmp_path / "broken").frame) == 6
+    with pytest.raises(OutputError, match=r"go on with a stopped one by from_epoch="):
+        epochs(tmp_path / "broken", range(1, 3))
+    epochs(tmp_path / "broken", range(1, 3), from_epoch=1)
+    whole, mended = (sk.read_dynamics(tmp_path / name).frame for name in ("whole", "broken"))
+    pd.testing.assert_frame_equal(mended, whole)
+
+
+def test_an_epoch_that_is_partly_done_again_is_cut_out_of_its_file(tmp_path: Path) -> None:
+    with sk.Recorder(nn.Linear(4, 3), tmp_path) as recorder:
+        for epoch in range(3):  # the epochs are counted, but not written one by one
+            recorder.add([7], torch.zeros(1, 3), [epoch])
+            recorder.step += 1
+            recorder.epoch += 1
+    second = sk.Recorder(nn.Linear(4, 3), tmp_path, from_epoch=2)
+    assert (second.step, second.epoch) == (2, 2)
+    assert sk.read_dynamics(tmp_path).frame["epoch"].tolist() == [0, 1]
+
+
 def test_a_folder_without_dynamics_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Close the Recorder first"):
         sk.read_dynamics(tmp_path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,18 @@ def test_what_acts_at_random_in_training_mode_is_named(inner: nn.Module) -> None
     assert len(sk.score(points(), model=Sized(inner).eval(), scores=["el2n"])) == 30
 
 
+class DropsWithoutALayer(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.dropout(x, 0.5, self.training))
+
+
+def test_an_output_that_does_not_repeat_in_training_mode_is_refused() -> None:
+    model = DropsWithoutALayer(6, 3)
+    with pytest.raises(InputError, match=r"returned other logits .* Call model.eval\(\) first"):
+        sk.score(points(), model=model.train(), scores=["el2n"])
+    assert len(sk.score(points(), model=model.eval(), scores=["el2n"])) == 30
+
+
 def test_a_batch_norm_without_running_statistics_is_refused_even_in_eval_mode() -> None:
     model = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3, track_running_stats=False)).eval()
     with pytest.raises(InputError, match=r"'1' is a BatchNorm1d without running statistics"):
@@ -232,6 +246,58 @@ def test_ids_that_two_workers_wrote_are_found_when_the_run_is_completed(tmp_path
 
 
 # examples that raise
+
+
+@pytest.mark.parametrize(("made", "message"), [
+    (lambda i: bytes([i]), r"all of them texts; found np.bytes_"),
+    (lambda i: uuid.UUID(int=i), r"all of them texts; found UUID"),
+    (lambda i: np.datetime64("2020-01-01") + i, "all of them texts; found "),
+    (lambda i: None if i in (3, 5) else str(i), r"2 examples have no id, .* rows \[3, 5\]"),
+    (lambda i: np.nan if i == 4 else float(i), r"1 examples have no id, .* rows \[4\]"),
+])  # fmt: skip
+def test_ids_that_would_not_survive_a_file_are_refused_before_the_work(
+    tmp_path: Path, made: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        sk.score(points(), model=linear(), ids=[made(i) for i in range(30)], scores=["el2n"],
+                 out=tmp_path / "s")  # fmt: skip
+    items = [{"x": x, "label": y, "id": bytes([y])} for x, y in zip(*points(3), strict=True)]
+    with pytest.raises(InputError, match="all of them texts"):
+        sk.score(items, model=linear(), scores=["el2n"])
+
+
+def test_texts_that_look_like_times_or_numbers_stay_texts(tmp_path: Path) -> None:
+    ids = ["2020-01-01", "2020-01-02 10:00:00"]
+    rows = [
+        {"id": name, "text": "1999-12-31", "more": {"when": [name]}, "label": 1} for name in ids
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    seen: list[Any] = []
+
+    def prepare(columns: Any) -> np.ndarray:
+        seen.extend(
+            (text, more["when"])
+            for text, more in zip(columns["text"], columns["more"], strict=True)
+        )
+        return np.zeros((len(columns["text"]), 6), np.float32)
+
+    options: dict[str, Any] = {"model": linear(), "scores": ["el2n"], "prepare": prepare}
+    table = sk.score(tmp_path / "a.jsonl", out=tmp_path / "s", **options)
+    assert table.frame["id"].tolist() == ids
+    assert seen[-2:] == [("1999-12-31", [name]) for name in ids]
+    zeros = frame(3).assign(id=["007", "07", "7"])
+    zeros.to_parquet(tmp_path / "a.parquet")
+    sk.score(tmp_path / "a.parquet", model=linear(), scores=["el2n"], out=tmp_path / "z")
+    assert sk.open_scores(tmp_path / "z").frame["id"].tolist() == ["007", "07", "7"]
+
+
+def test_the_index_of_a_frame_is_no_input(tmp_path: Path) -> None:
+    x, y = points()
+    columns = pd.DataFrame(x, columns=list("abcdef")).assign(label=y)
+    columns[y > 0].to_parquet(tmp_path / "some.parquet")
+    table = sk.score(tmp_path / "some.parquet", model=linear(), scores=["el2n"])
+    expected = sk.score((x[y > 0], y[y > 0]), model=linear(), scores=["el2n"])
+    np.testing.assert_allclose(table.frame["el2n"], expected.frame["el2n"], rtol=1e-6)
 
 
 class Broken(torch.utils.data.Dataset):

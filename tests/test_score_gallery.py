@@ -44,3 +44,13 @@ def test_more_than_there_are_shows_all_and_wrong_examples_are_told() -> None:
         table().gallery([np.eye(3)] * 4)
     with pytest.raises(ColumnNotFoundError, match="Did you mean 'el2n'"):
         table().gallery([np.eye(3)] * 9, by="el2")
+
+
+def test_a_distribution_tells_of_infinite_values_and_a_gallery_needs_an_example() -> None:
+    frame = pd.DataFrame({"id": range(4), "forgetting": [0.0, 1.0, np.inf, np.inf]})
+    forgotten = ScoreTable(frame=frame)
+    assert (
+        forgotten.plot().get_title() == "4 examples; quartiles dotted; 2 infinite ones lie beyond"
+    )
+    with pytest.raises(InputError, match="n must be at least 1; got 0"):
+        forgotten.gallery(["a"] * 4, n=0)

@@ -89,6 +89,27 @@ def test_an_unmodified_trainer_is_recorded(tmp_path: Path) -> None:
     assert sorted(frame["epoch"].unique()) == [0, 1]
 
 
+@pytest.mark.parametrize("name", ["GPT2", "Llama"])
+def test_a_causal_model_is_recorded_by_its_own_loss(name: str, tmp_path: Path) -> None:
+    size: dict[str, Any] = {"vocab_size": 30, "bos_token_id": 0, "eos_token_id": 0}
+    model = (
+        transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=2, **size))
+        if name == "GPT2" else transformers.LlamaForCausalLM(transformers.LlamaConfig(
+            hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, **size))
+    ).train()  # fmt: skip
+    model.requires_grad_(False)
+    ids = torch.randint(1, 30, (1, 7))
+    model.config.use_cache = False
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    with sk.Recorder(model, tmp_path) as recorder:
+        own = model(input_ids=ids, labels=ids, example_id=[5]).loss
+    assert recorder.rows == 1
+    frame = sk.read_dynamics(tmp_path).frame
+    assert frame["loss"].tolist() == pytest.approx([float(own)], rel=1e-5)
+
+
 def test_hugging_face_datasets_are_scored_in_memory_and_as_streams() -> None:
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     rows = {"input_ids": torch.randint(3, 40, (9, 7)).tolist(), "label": [0, 1, 2] * 3,

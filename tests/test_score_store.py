@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import scalekit as sk
 from scalekit.cli.main import build_app
 from scalekit.errors import InputError, OutputError
 from scalekit.selectors.scores import shards
+from scalekit.selectors.scores.store import fingerprint_of
 
 ASKED = ["el2n", "grand", "sketch"]
 FACTORY = """
@@ -155,6 +157,36 @@ def test_whichever_worker_is_last_completes_the_run(tmp_path: Path) -> None:
     assert sk.open_scores(tmp_path / "s").notes == ()
 
 
+class Counting:
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __iter__(self) -> Iterator[Any]:
+        x, y = points()
+        return iter([{"x": x[i], "label": int(y[i])} for i in range(self.n)])
+
+
+@pytest.mark.parametrize("n", [5, 10, 12, 20])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_workers_complete_a_stream_wherever_it_ends(
+    tmp_path: Path, n: int, order: tuple[int, int]
+) -> None:
+    for rank in order:
+        table = sk.score(Counting(n), model=model(), scores=["el2n"], out=tmp_path / "s",
+                         shard_rows=5, worker=(rank, 2), resume=True)  # fmt: skip
+    assert table.frame["id"].tolist() == list(range(n))
+    assert table.notes == ()
+
+
+def test_a_worker_without_a_shard_is_no_failure(tmp_path: Path) -> None:
+    early = run(tmp_path / "s", worker=(4, 5))
+    assert len(early) == 0
+    assert early.notes[0].message == (
+        "This worker had no shard to do, and the others have none yet."
+    )
+    assert early.summary().startswith("0 examples, no scores")
+
+
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet as pq
 
@@ -256,6 +288,51 @@ def test_the_command_scores_a_parquet_file(folder: Path) -> None:
     values = json.loads(resumed.stdout)
     assert values["kind"] == "scores"
     assert values["scores"]["el2n"]["higher_is"] == "hard"
+
+
+def test_other_columns_or_another_model_file_are_not_mixed_in(folder: Path) -> None:
+    data, file = folder / "train.parquet", folder / "models.py"
+    pd.read_parquet(data).assign(other=0).to_parquet(data)
+    words = ("score", data, "--model", f"{file}:build", "--scores", "el2n", "--resume",
+             "--inputs", "a,b,c,d", "-o", folder / "s")  # fmt: skip
+    assert command(*words).exit_code == 0
+    assert command(*words).exit_code == 0
+    other = command(*words, "--label", "other")
+    assert other.exit_code == 1
+    assert 's was begun with columns {"label": null,' in other.output
+    file.write_text(
+        FACTORY.replace("torch.nn.Linear(4, 3)", "torch.nn.Linear(4, 3).requires_grad_()")
+    )
+    changed = command(*words)
+    assert changed.exit_code == 1
+    assert 's was begun with model "Linear ' in changed.output
+
+
+def test_what_was_noted_is_still_noted_after_a_run_that_had_nothing_to_do(tmp_path: Path) -> None:
+    made = nn.Sequential(nn.Linear(4, 4), nn.PReLU(), nn.Linear(4, 3))
+    notes = [run(tmp_path / "s", model=made).notes for _ in range(2)]
+    assert [note.code for note in notes[0]] == ["looped"]
+    assert notes[1] == notes[0]
+
+
+def test_a_run_from_before_its_columns_were_kept_has_the_fingerprint_it_had() -> None:
+    header = {
+        "format": 1, "scores": ["el2n"], "model": "m", "checkpoints": [], "learning_rates": [],
+        "dtype": "float32", "seed": 0, "data": "d", "reference": None, "n_rows": 2,
+        "shard_rows": 2, "sketch_width": 32, "per_layer": False,
+    }  # fmt: skip
+    assert fingerprint_of(header) == "c958570448a122cb"
+    assert fingerprint_of({**header, "columns": {"label": "y"}}) != fingerprint_of(header)
+
+
+def test_a_model_with_another_activation_is_another_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights, data = nn.Linear(4, 3), points()
+    options: dict[str, Any] = {"scores": ["el2n"], "out": tmp_path / "s", "resume": True}
+    sk.score(data, model=nn.Sequential(weights, nn.ReLU()), **options)
+    sk.score(data, model=nn.Sequential(weights, nn.ReLU()), **options)
+    with pytest.raises(OutputError, match="begun with model"):
+        sk.score(data, model=nn.Sequential(weights, nn.GELU()), **options)
 
 
 def test_a_first_try_that_scored_nothing_does_not_block_the_folder(folder: Path) -> None:

@@ -204,6 +204,58 @@ def test_vog_of_text_takes_the_embedding_and_leaves_padding_out() -> None:
     assert values[0][0] == pytest.approx(values[1][0], rel=1e-5)
 
 
+class PositionsFirst(nn.Module):
+    def __init__(self, positions: int = 16) -> None:
+        super().__init__()
+        self.position, self.token = nn.Embedding(positions, 4), nn.Embedding(30, 4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        places = self.position(torch.arange(ids.shape[1]))
+        return self.head((self.token(ids) * places).tanh().sum(1))
+
+
+def test_vog_takes_the_embedding_of_tokens_not_that_of_positions() -> None:
+    ids = np.random.default_rng(0).integers(0, 30, (5, 7))
+    models = [PositionsFirst(), PositionsFirst()]
+    gradients = []
+    for model in models:
+        embedded = model.token(torch.tensor(ids)).detach().requires_grad_()
+        z = model.head((embedded * model.position.weight[:7]).tanh().sum(1))
+        z[:, 1].sum().backward()
+        gradients.append(embedded.grad)
+    expected = torch.stack(gradients).std(0, unbiased=False).mean((1, 2))
+    states = [model.state_dict() for model in models]
+    table = sk.score((ids, np.ones(5, int)), model=PositionsFirst(), scores=["vog"],
+                     checkpoints=states)  # fmt: skip
+    np.testing.assert_allclose(table.frame["vog"], expected, rtol=1e-5)
+    many = [PositionsFirst(99).state_dict() for _ in range(2)]
+    with pytest.raises(InputError, match=r"embedding's output \[7, 4\] .* each of the 5 examples"):
+        sk.score((ids, np.ones(5, int)), model=PositionsFirst(99), scores=["vog"],
+                 checkpoints=many)  # fmt: skip
+
+
+class PixelsAndKind(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind, self.head = nn.Embedding(2, 4), nn.Linear(10, 3)
+
+    def forward(self, pixels: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.cat([pixels, self.kind(kind)], 1))
+
+
+def test_vog_takes_the_pixels_where_they_come_first_of_several_inputs() -> None:
+    (x, y), models = points(6), [PixelsAndKind(), PixelsAndKind()]
+    table = sk.score(
+        pd.DataFrame({"x": list(x), "label": y}), model=PixelsAndKind(), scores=["vog"],
+        checkpoints=[model.state_dict() for model in models],
+        prepare=lambda columns: ((columns["x"], np.zeros(6, int)), columns["label"]),
+    )  # fmt: skip
+    weights = torch.stack([model.head.weight[:, :6] for model in models]).detach()
+    np.testing.assert_allclose(table.frame["vog"], weights.std(0, unbiased=False).mean(1)[y],
+                               rtol=1e-5)  # fmt: skip
+
+
 def test_scores_of_checkpoints_are_means_with_standard_errors() -> None:
     states, rates = checkpoints(), [0.1, 0.2, 0.3]
     table = sk.score(points(), model=linear(), checkpoints=states, learning_rates=rates,
@@ -520,12 +572,98 @@ def test_ids_that_are_not_unique_are_named(data: str) -> None:
     (points(), {"dtype": "float16"}, "dtype must be one of"),
     (points(), {"device": "cuda:99"}, "cannot be used here"),
     (points(), {"batch_size": 0}, "at least 1"),
+    (points(), {"memory_budget": -1}, "memory_budget must be at least 1; got -1"),
+    (points(), {"learning_rates": [-0.1]}, r"Learning rates must be 0 or more; got \[-0.1\]"),
+    (points(), {"shard_rows": -5}, "shard_rows must be at least 1; got -5"),
     (points(), {"engine": "dask"}, "'local' or 'ray'"),
     ((np.zeros((0, 6), np.float32), np.zeros(0, int)), {}, "empty"),
 ])  # fmt: skip
 def test_bad_arguments_say_what_to_do(data: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         sk.score(data, model=linear(), scores=["el2n"], **options)
+
+
+class Scaled(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) / 5
+
+
+class WithAuxiliaryHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.auxiliary = nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.head(x)
+        self.auxiliary(3 * x)
+        return z
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Scaled(6, 3),
+        nn.Sequential(nn.Linear(6, 3), nn.Softplus()),
+        WithAuxiliaryHead(),
+    ],
+)
+def test_grand_last_is_refused_where_the_logits_are_not_what_the_last_linear_layer_returned(
+    model: nn.Module,
+) -> None:
+    with pytest.raises(InputError, match=r"they are not what it returned. Ask for 'grand' instead"):
+        sk.score(points(), model=model, scores=["grand_last"])
+
+
+@pytest.mark.parametrize("options", [
+    {"dtype": "float64"},
+    {"checkpoints": [linear(1).state_dict(), linear(2).state_dict()]},
+    {"checkpoints": [linear(1).state_dict()], "dtype": "float64"},
+])  # fmt: skip
+def test_scoring_leaves_the_model_as_it_was(options: dict[str, Any]) -> None:
+    model = nn.Sequential(nn.BatchNorm1d(6).eval(), linear())
+    if "checkpoints" in options:
+        model = linear()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    identities = [id(parameter) for parameter in model.parameters()]
+    sk.score(points(), model=model, scores=["el2n", "grand"], **options)
+    after = model.state_dict()
+    assert {name: value.dtype for name, value in after.items()} == {
+        name: value.dtype for name, value in before.items()
+    }
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert [id(parameter) for parameter in model.parameters()] == identities
+
+
+def test_coherence_leaves_the_dtype_of_the_model_as_it_was() -> None:
+    model = linear()
+    sk.gradient_coherence(points(), model=model, dtype="float64")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_table_of_sketches_alone_says_so() -> None:
+    table = sk.score(points(), model=linear(), scores=["sketch"])
+    assert table.summary() == "30 examples, sketch [1024 numbers]"
+
+
+def test_any_whole_number_is_a_seed() -> None:
+    asked = ["fisher_trace", "sketch"]
+    tables = [sk.score(points(), model=linear(), scores=asked, seed=seed) for seed in (-3, -3, 3)]
+    first, again, other = (table.frame["fisher_trace"].to_numpy() for table in tables)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_products_over_checkpoints_agree_with_the_norms_on_the_diagonal() -> None:
+    (x, y), count = points(), 4
+    twice = (np.concatenate([x, x]), np.concatenate([y, y]))
+    table = sk.score(
+        twice, model=linear(), checkpoints=[linear(seed).state_dict() for seed in range(count)],
+        scores=["tracin", "tracin_self", "lpntk", "lpntk_self"],
+    )  # fmt: skip
+    for kind in ("tracin", "lpntk"):
+        products = table.gram(kind)
+        norms, with_its_double = np.diag(products)[:30], np.diag(products[:30, 30:])
+        assert 0.8 < (with_its_double / norms).mean() < 1.25
 
 
 def test_grand_last_needs_a_linear_head() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +43,10 @@ def read_state(checkpoint: Checkpoint) -> Mapping[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        reason = str(error).splitlines()[0].split(". ")[0][:150].rstrip(".")
         raise InputError(
-            f"{path} is not a file of weights that can be read without running code: "
-            f"{str(error).splitlines()[0][:150]} A pickle can run anything when it is loaded, so "
+            f"{path} is not a file of weights that can be read without running code: {reason}. "
+            "A pickle can run anything when it is loaded, so "
             "it was not. Save weights with torch.save(model.state_dict(), path) or safetensors."
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):  # Lightning and hand-made checkpoints
@@ -63,6 +66,36 @@ def load_state(model: Module, checkpoint: Checkpoint) -> None:
         where = "The state dict" if isinstance(checkpoint, Mapping) else f"Checkpoint {checkpoint}"
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{where} does not fit the model: {reason}") from error
+
+
+@contextmanager
+def unchanged(model: Any, weights: bool) -> Iterator[None]:
+    """Give a model back on its device and in its dtype; `weights`: with its values, too."""
+    from torch.nn import Module
+
+    modules = list(model.modules()) if isinstance(model, Module) else []
+    places: list[dict[str, Any]] = [
+        held for module in modules for held in (module._parameters, module._buffers)
+    ]
+    kept = [
+        (held, name, value, value.detach().clone() if weights else value.data)
+        for held in places for name, value in held.items() if value is not None
+    ]  # fmt: skip
+    try:
+        yield
+    finally:
+        for held, name, value, data in kept:
+            value.data = data
+            held[name] = value
+
+
+def hash_model(model: Module, code: Path | None, weights: bool) -> str:
+    """Return a short hash of a model: its layers, the file that made it, its `weights`."""
+    layers = re.sub(r" at 0x[0-9a-f]+", "", str(model))  # functions show where they lie in memory
+    whole = [layers.encode(), code.read_bytes() if code is not None else b""]
+    if weights:
+        whole.append(hash_state(model.state_dict()).encode())
+    return hashlib.sha256(b"\0".join(whole)).hexdigest()[:16]
 
 
 def hash_state(state: Mapping[str, Any]) -> str:

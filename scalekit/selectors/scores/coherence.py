@@ -13,6 +13,7 @@ from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.selectors.scores.batch import Batch
+from scalekit.selectors.scores.checkpoints import unchanged
 from scalekit.selectors.scores.engine import Engine
 from scalekit.selectors.scores.gradient_sum import GradientSum
 from scalekit.selectors.scores.passes import GradientPass
@@ -96,19 +97,22 @@ def gradient_coherence(
     if source.n is None or source.n < 2:
         raise InputError("Coherence compares gradients: give at least two examples, no stream.")
     n, blocks = source.n, max(2, min(blocks, source.n))
-    engine = Engine(model, compile_plan(["grand"]), device=device, dtype=dtype)
-    scorer = ShardScorer(engine, source, batch_size, skip_bad)
-    one_pass = GradientPass(model, dtype=dtype)
-    edges = np.linspace(0, n, blocks + 1).astype(int)
     sums, squares, sizes = [], [], []
-    for first, last in pairwise(edges):
-        block = Block(engine, one_pass)
-        scorer.visit(source, block.add, block.probe, int(first), int(last))
-        if block.total.count == 0:  # all of it was left out
-            continue
-        sums.append({name: value * block.total.count for name, value in block.total.mean().items()})
-        squares.append(block.norms)
-        sizes.append(block.total.count)
+    with unchanged(model, weights=False):
+        engine = Engine(model, compile_plan(["grand"]), device=device, dtype=dtype)
+        scorer = ShardScorer(engine, source, batch_size, skip_bad)
+        one_pass = GradientPass(model, dtype=dtype)
+        edges = np.linspace(0, n, blocks + 1).astype(int)
+        for first, last in pairwise(edges):
+            block = Block(engine, one_pass)
+            scorer.visit(source, block.add, block.probe, int(first), int(last))
+            if block.total.count == 0:  # all of it was left out
+                continue
+            sums.append(
+                {name: value * block.total.count for name, value in block.total.mean().items()}
+            )
+            squares.append(block.norms)
+            sizes.append(block.total.count)
     names = [name for name in sums[0] if any(name in one for one in squares)]
     rows = coherence_rows(names, sums, squares, np.array(sizes))
     bad = dict(scorer.left_out_of_reference.values())

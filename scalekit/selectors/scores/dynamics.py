@@ -13,7 +13,7 @@ import pandas as pd
 from scalekit.errors import InputError, OutputError
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, hash_frame, with_notes
-from scalekit.selectors.scores.recorder import COLUMNS
+from scalekit.selectors.scores.recorder import COLUMNS, RECORDED
 from scalekit.selectors.scores.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -130,6 +130,20 @@ def read_dynamics(
     if once.empty:
         raise InputError("No rows are left; there are only "
                          + ("training batches." if use_dense else "snapshots."))  # fmt: skip
+    lost = [str(folder) for run, folder in enumerate(given) if run not in set(once["run"])]
+    if lost:
+        raise InputError(
+            f"There are {'snapshots' if use_dense else 'training batches'} in some of the folders, "
+            f"but none in {', '.join(lost)}. Runs are compared by rows of one kind: give "
+            f"dense={not use_dense}, or leave such folders out."
+        )
+    finite = np.isfinite(once[list(RECORDED)].to_numpy()).all(axis=1)
+    if not finite.all():
+        bad = once["id"][~finite]
+        once = once.loc[finite].reset_index(drop=True)
+        notes += (Note("not_finite", "warning",
+                       f"{len(bad)} rows of {bad.nunique()} examples hold NaN or infinite values "
+                       "(training diverged?) and are left out."),)  # fmt: skip
     return Dynamics(
         frame=once,
         notes=notes,

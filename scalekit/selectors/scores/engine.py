@@ -18,6 +18,7 @@ from scalekit.selectors.scores.inputs import (
     autocast_for,
     call_model,
     check_mode,
+    check_repeat,
     fast_layout,
     pick_device,
     to_device,
@@ -74,6 +75,7 @@ class Engine:
         self._passes: dict[int, GradientPass] = {}
         self._means: dict[int, tuple[dict[str, Tensor], int]] = {}
         self._at: int | None = None
+        self._repeats = False
 
     @property
     def n_checkpoints(self) -> int:
@@ -150,6 +152,9 @@ class Engine:
             if self.plan.is_forward_only:
                 with torch.no_grad(), autocast_for(self.model, self.dtype):
                     logits = call_model(self.model, fast_layout(inputs))
+                    if self.model.training and not self._repeats:
+                        check_repeat(logits, call_model(self.model, fast_layout(inputs)))
+                        self._repeats = True
                 columns = self._outputs(self.predictions(logits, labels, batch), head)
             else:
                 columns = self._with_gradients(inputs, labels, batch, index, head, vog)
@@ -268,7 +273,7 @@ def uniforms(rows: np.ndarray, seed: int, index: int) -> Tensor:
 
     with np.errstate(over="ignore"):
         step = np.uint64(0x9E3779B97F4A7C15)
-        x = rows.astype(np.uint64) * step + np.uint64(seed * 1_000_003 + index + 1) * step
+        x = rows.astype(np.uint64) * step + np.uint64((seed * 1_000_003 + index + 1) % 2**64) * step
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x = x ^ (x >> np.uint64(31))

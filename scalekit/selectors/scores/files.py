@@ -126,7 +126,12 @@ class TableSource:
             lines.seek(where[0])
             text = lines.read(where[1] - where[0])
         try:
-            return arrow_json.read_json(pa.BufferReader(text)).select(columns)
+            table = arrow_json.read_json(pa.BufferReader(text))
+            plain = without_times(table.schema)
+            if plain != table.schema:  # JSON has no times: what looks like one is a text
+                options = arrow_json.ParseOptions(explicit_schema=plain)
+                table = arrow_json.read_json(pa.BufferReader(text), parse_options=options)
+            return table.select(columns)
         except (pa.ArrowInvalid, KeyError) as error:
             raise InputError(
                 f"{path}, lines {where[2] + 1} and on: cannot be read as JSON lines with the "
@@ -168,7 +173,8 @@ def parquet_blocks(path: Path) -> tuple[list[tuple[Any, int]], list[str]]:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from error
     groups = range(file.metadata.num_row_groups)
     blocks = [((path, k), file.metadata.row_group(k).num_rows) for k in groups]
-    return blocks, file.schema_arrow.names
+    names = file.schema_arrow.names  # of which pandas keeps an index without a name as a column
+    return blocks, [name for name in names if not name.startswith("__index_level_")]
 
 
 def jsonl_blocks(path: Path, size: int = 4096) -> tuple[list[tuple[Any, int]], list[str]]:
@@ -222,6 +228,22 @@ def as_array(column: pa.ChunkedArray) -> np.ndarray:
         array = array.flatten()
     values: np.ndarray = array.to_numpy(zero_copy_only=False)
     return values.reshape(shape)
+
+
+def without_times(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with texts where pyarrow took texts for points in time."""
+    import pyarrow as pa
+
+    def plain(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_timestamp(kind):
+            return pa.string()
+        if pa.types.is_list(kind):
+            return pa.list_(plain(kind.value_type))
+        if pa.types.is_struct(kind):
+            return pa.struct([(field.name, plain(field.type)) for field in kind])
+        return kind
+
+    return pa.schema([(field.name, plain(field.type)) for field in schema])
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -25,10 +25,13 @@ def plot_distribution(table: ScoreTable, by: str, ax: Axes | None = None) -> Axe
     axes = new_axes(ax)
     axes.plot(values, np.linspace(0, 1, len(values)), color=BLUE)
     for share in (0.25, 0.5, 0.75):
-        axes.axvline(float(np.quantile(values, share)), color=GREY, lw=0.8, ls=":")
+        at = float(np.quantile(values, share, method="nearest"))  # no mean of infinite values
+        axes.axvline(at, color=GREY, lw=0.8, ls=":")
     meaning = table.direction(by)
     axes.set(xlabel=f"{by} (large: {meaning})", ylabel="share of examples below", ylim=(0, 1))
-    axes.set_title(f"{len(table):,} examples; quartiles dotted", fontsize="medium")
+    beyond = int(np.isinf(values).sum())
+    told = f"; {beyond:,} infinite ones lie beyond" if beyond else ""
+    axes.set_title(f"{len(table):,} examples; quartiles dotted{told}", fontsize="medium")
     return axes
 
 
@@ -53,6 +56,8 @@ def plot_gallery(
             f"There are {len(examples)} examples for {len(table)} scores. Give one a row, in the "
             "table's order (examples that were skipped are left out of it)."
         )
+    if n < 1:
+        raise InputError(f"n must be at least 1; got {n}.")
     table.direction(by)
     rows = ranked_rows(table, by, n)
     is_text = isinstance(examples[int(rows[0][0])], str)

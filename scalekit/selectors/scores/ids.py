@@ -20,10 +20,28 @@ def unique_ids(ids: Any, n: int) -> np.ndarray:
     values = host(ids)
     if values.shape != (n,):
         raise InputError(f"There are {n} examples, but ids have the shape {values.shape}.")
+    check_kind(values)
     twice = pd.Series(values).duplicated()
     if twice.any():
         raise not_unique(values[twice.to_numpy()][:5].tolist(), int(twice.sum()))
     return values
+
+
+def check_kind(values: np.ndarray) -> None:
+    """Raise InputError unless ids are all texts or all numbers: others do not survive a file."""
+    missing = pd.isna(values)
+    if missing.any():
+        rows = np.flatnonzero(missing)
+        raise InputError(
+            f"{len(rows)} examples have no id, such as those at rows {rows[:5].tolist()}. Give "
+            "each its own, or leave ids out to number the rows."
+        )
+    odd = [v for v in values.tolist() if not isinstance(v, str)] if values.dtype.kind == "O" else []
+    if odd or values.dtype.kind not in "OUiuf":
+        example = odd[0] if odd else values.reshape(-1)[0]
+        raise InputError(
+            f"Ids must be whole numbers, or all of them texts; found {example!r}. Make each a text."
+        )
 
 
 def not_unique(values: list[Any], count: int = 1) -> InputError:

@@ -114,6 +114,17 @@ def check_mode(model: Module) -> None:
             )
 
 
+def check_repeat(logits: Tensor, again: Tensor) -> None:
+    """Raise InputError where a model in training mode does not return the same logits twice."""
+    import torch
+
+    if not torch.allclose(logits, again, rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise InputError(
+            "The model is in training mode and returned other logits for the same examples a "
+            "second time: a score would not repeat. Call model.eval() first."
+        )
+
+
 class HeadInput:
     """Keeps the input of the linear layer that was called last: the head, for `grand_last`."""
 
@@ -122,23 +133,28 @@ class HeadInput:
 
         self.features: Tensor | None = None
         self.bias = False
+        self._output: Any = None
         self._handles = [
-            module.register_forward_pre_hook(self._keep)
+            module.register_forward_hook(self._keep)
             for module in model.modules()
-            if isinstance(module, Linear)
+            if isinstance(module, Linear) and type(module).forward is Linear.forward
         ]
 
-    def _keep(self, module: Any, args: tuple[Any, ...]) -> None:
+    def _keep(self, module: Any, args: tuple[Any, ...], output: Tensor) -> None:
         self.features, self.bias = args[0].detach(), module.bias is not None
+        self._output = output.detach()
 
     def of(self, logits: Tensor) -> Tensor:
         """Return the features [B, T, d]; raises InputError where they are not the logits'."""
+        import torch
+
         found = self.features
-        if found is None or found.shape[:-1] != logits.shape[:-1]:
+        if found is None or not torch.equal(self._output.to(logits.dtype), logits.detach()):
             shape = None if found is None else tuple(found.shape)
             raise InputError(
                 f"'grand_last' needs the logits {tuple(logits.shape)} to come straight from the "
-                f"last linear layer, whose input here is {shape}. Ask for 'grand' instead."
+                f"last linear layer (whose input here is {shape}); they are not what it returned. "
+                "Ask for 'grand' instead."
             )
         values = found if found.element_size() >= 4 else found.float()
         return values.reshape(len(values), -1, values.shape[-1])

@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from scalekit.errors import InputError
 from scalekit.notes import Note
 from scalekit.selectors.scores.batch import Batch
-from scalekit.selectors.scores.checkpoints import Checkpoint, hash_state, read_state
+from scalekit.selectors.scores.checkpoints import Checkpoint, hash_model, hash_state, read_state
 from scalekit.selectors.scores.columns import Prepare
 from scalekit.selectors.scores.engine import Engine
 from scalekit.selectors.scores.factory import load_factory
@@ -74,6 +75,7 @@ def make_job(
     seed: int = 0,
 ) -> Job:
     """Return the run that `score` describes, its model loaded and its data opened."""
+    code = Path(model.rpartition(":")[0]) if isinstance(model, str) else None
     model, made = load_factory(model) if isinstance(model, str) else (model, None)
     checkpoints, learning_rates = list(checkpoints), list(learning_rates)
     if learning_rates and len(learning_rates) != max(1, len(checkpoints)):
@@ -81,8 +83,12 @@ def make_job(
             f"There are {len(learning_rates)} learning rates for {max(1, len(checkpoints))} "
             "checkpoints. Give one each."
         )
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1; got {batch_size}.")
+    if not all(0 <= rate < np.inf for rate in learning_rates):
+        raise InputError(f"Learning rates must be 0 or more; got {learning_rates}.")
+    sizes = {"batch_size": batch_size, "shard_rows": shard_rows, "memory_budget": memory_budget}
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise InputError(f"{name} must be at least 1; got {size}.")
     plan = compile_plan(scores, max(1, len(checkpoints)), reference is not None)
     read: dict[str, Any] = {"prepare": prepare or made, "label": label, "inputs": inputs, "id": id}
     source = as_source(data, labels, ids, **read)
@@ -91,7 +97,7 @@ def make_job(
         against = as_source(reference, **({} if is_arrays(reference) else read))
     if plan.directed and against.n is None:
         raise InputError("A mean gradient needs a data set with a length, not a stream.")
-    weights = type(model).__name__ if checkpoints else hash_state(model.state_dict())
+    known = f"{type(model).__name__} {hash_model(model, code, weights=not checkpoints)}"
     if compile:
         model = compiled(model, plan)
     rows = shard_rows or (SHARD_ROWS_WITH_INPUTS if plan.wants_inputs else SHARD_ROWS)
@@ -104,7 +110,7 @@ def make_job(
     engine.reference = functools.partial(scorer.visit, against)
     header = header_of(
         scores=list(plan.columns), source=source.name, n_rows=source.n, data=source.fingerprint(),
-        model=weights,
+        model=known, columns={"label": label, "inputs": inputs and list(inputs), "id": id},
         checkpoints=[hash_state(read_state(c)) for c in checkpoints],
         learning_rates=learning_rates, dtype=dtype, seed=seed, shard_rows=rows,
         reference=None if reference is None else against.fingerprint(),

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scalekit.errors import InputError
 from scalekit.notes import Note
-from scalekit.selectors.scores.checkpoints import Checkpoint
+from scalekit.selectors.scores.checkpoints import Checkpoint, unchanged
 from scalekit.selectors.scores.columns import Prepare
 from scalekit.selectors.scores.jobs import MEMORY_BUDGET, Job, foresee, make_job
 from scalekit.selectors.scores.shards import join
+from scalekit.selectors.scores.sources import StreamSource
 from scalekit.selectors.scores.store import Shard, Store
 from scalekit.selectors.scores.table import ScoreTable, open_scores, table_of
 
@@ -77,22 +80,27 @@ def score(
     """
     options = {k: v for k, v in locals().items() if k not in ("out", "resume", "worker", "engine",
                                                               "workers", "quiet")}  # fmt: skip
-    if engine == "ray":
-        from scalekit.selectors.scores.distributed import score_by_ray
+    with unchanged(model, weights=len(checkpoints) > 0):
+        if engine == "ray":
+            from scalekit.selectors.scores.distributed import score_by_ray
 
-        return score_by_ray(options, out, resume, workers)
-    if engine != "local":
-        raise InputError(f"engine must be 'local' or 'ray'; got '{engine}'.")
-    job = make_job(**options)
-    if not quiet:
-        print(foresee(job), file=sys.stderr)
-    if out is None:
-        return run_in_memory(job)
-    store = Store.open(out, job.header, resume)
-    count = run_shards(job, store, worker)
-    if all(store.path(k).exists() for k in range(count)):
-        store.finish(count, [note.to_dict() for note in notes_of(job)])
-    return open_scores(out)
+            return score_by_ray(options, out, resume, workers)
+        if engine != "local":
+            raise InputError(f"engine must be 'local' or 'ray'; got '{engine}'.")
+        job = make_job(**options)
+        if not quiet:
+            print(foresee(job), file=sys.stderr)
+        if out is None:
+            return run_in_memory(job)
+        store = Store.open(out, job.header, resume)
+        count = run_shards(job, store, worker)
+        if all(store.path(k).exists() for k in range(count)):
+            store.finish(count, [note.to_dict() for note in notes_of(job)])
+        elif not any(store.path(k).exists() for k in range(count)):
+            message = "This worker had no shard to do, and the others have none yet."
+            none = {"id": np.array([], int)}
+            return table_of(none, job.header, (Note("incomplete", "error", message),))
+        return open_scores(out)
 
 
 def run_in_memory(job: Job) -> ScoreTable:
@@ -122,7 +130,9 @@ def run_shards(job: Job, store: Store, worker: tuple[int, int]) -> int:
         short = False
         if k % world == rank and not store.has(k):
             shard = job.scorer.score(first, last)
-            if not shard.columns and not shard.skipped:
+            if not shard.columns and not shard.skipped:  # a stream ended before this shard
+                assert isinstance(job.source, StreamSource)
+                count = -(-job.source.furthest // job.shard_rows)
                 break
             store.write(k, shard)
             short = rows_of(shard) + len(shard.skipped) < last - first

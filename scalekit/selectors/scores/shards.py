@@ -27,7 +27,7 @@ from scalekit.selectors.scores.sources import Source, StreamError
 from scalekit.selectors.scores.store import Shard
 from scalekit.selectors.scores.vog import InputGradients
 
-SUMMED = ("tracin_self", "tracin_to_set", "sketch", "sketch_lpntk")  # over checkpoints
+SUMMED = ("tracin_self", "tracin_to_set", "sketch")  # over checkpoints
 
 
 class AgainError(Exception):
@@ -257,6 +257,9 @@ class BatchState:
         for name, total in self._sum.items():
             if name in SUMMED or self.count == 1:
                 found[name] = total.astype(real)
+                continue
+            if name == "sketch_lpntk":  # products are means over checkpoints, as lpntk_self is
+                found[name] = (total / self.count**0.5).astype(real)
                 continue
             mean = total / self.count
             spread = np.clip(self._squares[name] / self.count - mean**2, 0, None)

@@ -14,7 +14,7 @@ import pandas as pd
 from scalekit.errors import InputError
 from scalekit.selectors.scores.batch import Batch
 from scalekit.selectors.scores.columns import ID_NAMES, Prepare, collate, host
-from scalekit.selectors.scores.ids import hash_array, hash_item, not_unique, unique_ids
+from scalekit.selectors.scores.ids import check_kind, hash_array, hash_item, not_unique, unique_ids
 
 ARRAY_FILES = (".npy", ".npz")
 
@@ -104,6 +104,7 @@ class DatasetSource:
         batch = collate(items, rows, self._prepare, self._label, self._chosen, self._id)
         if self.ids is not None:
             return Batch(self.ids[rows], rows, batch.inputs, batch.labels)
+        check_kind(batch.ids)
         pairs = zip(batch.ids.tolist(), rows.tolist(), strict=True)
         again = [name for name, row in pairs if self._rows_of.setdefault(name, row) != row]
         if again:
@@ -145,7 +146,7 @@ class StreamSource:
         self._next, self._iterator = 0, iter(())
         self._held: list[Any] = []  # the items read last, before row `_next`
         self._seen: set[Any] = set()
-        self._furthest = 0
+        self.furthest = 0  # rows read so far
 
     def read(self, rows: np.ndarray) -> Batch:
         """Return the examples at `rows`, fewer at the end of the stream."""
@@ -156,13 +157,13 @@ class StreamSource:
         rows = rows[rows < self._next]
         batch = collate([self._held[row - first] for row in rows], rows, self._prepare,
                         self._label, self._chosen, self._id)  # fmt: skip
-        if self._next > self._furthest:
+        if self._next > self.furthest:
             unique_ids(batch.ids, len(batch))
             again = [value for value in batch.ids.tolist() if value in self._seen]
             if again:
                 raise not_unique(again[:5], len(again))
             self._seen.update(batch.ids.tolist())
-            self._furthest = self._next
+            self.furthest = self._next
         return batch
 
     def _hold(self, first: int, last: int) -> None:

@@ -22,8 +22,8 @@ from scalekit.version import __version__
 
 MANIFEST = "manifest.json"
 KEY = b"scalekit"
-RUN = ("scores", "model", "checkpoints", "learning_rates", "dtype", "seed", "data", "reference",
-       "n_rows", "shard_rows", "sketch_width", "per_layer")  # fmt: skip
+RUN = ("scores", "model", "checkpoints", "learning_rates", "dtype", "seed", "data", "columns",
+       "reference", "n_rows", "shard_rows", "sketch_width", "per_layer")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,13 @@ class Store:
                 {"file": self.path(k).name, "rows": rows, "sha256": hash_file(self.path(k))}
             )
             skipped |= shard.skipped
+        told = {note["code"] for note in notes}  # what an earlier process noted is kept
+        manifest = self.folder / MANIFEST
+        before = read_manifest(self.folder).get("notes", []) if manifest.exists() else []
+        notes = [*(note for note in before if note["code"] not in told), *notes]
         whole = {**self.header, "complete": True, "shards": listed, "skipped": skipped,
                  "notes": notes}  # fmt: skip
-        write_text(self.folder / MANIFEST, to_json(whole) + "\n")
+        write_text(manifest, to_json(whole) + "\n")
 
 
 def as_column(values: np.ndarray) -> Any:
@@ -198,7 +202,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 def fingerprint_of(header: Mapping[str, Any]) -> str:
     """Return a hash of what identifies a run."""
-    known = {name: header.get(name) for name in RUN} | {"version": header.get("format")}
+    known = {name: header[name] for name in RUN if name in header} | {
+        "version": header.get("format")
+    }
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 

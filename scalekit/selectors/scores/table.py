@@ -106,6 +106,9 @@ class ScoreTable(Result):
 
     def summary(self) -> str:
         """Return the scores' distributions as text."""
+        if not self.scores:
+            sketches = ", ".join(f"{k} [{v.shape[1]} numbers]" for k, v in self.vectors.items())
+            return with_notes(f"{len(self):,} examples, {sketches or 'no scores'}", self.notes)
         cut = self.frame[self.scores].quantile([0, 0.25, 0.5, 0.75, 1], interpolation="nearest").T
         cut.columns = ["min", "25%", "median", "75%", "max"]
         cut.insert(0, "large is", [self.direction(name) for name in self.scores])

@@ -44,6 +44,9 @@ class InputGradients:
         if isinstance(values, torch.Tensor) and values.is_floating_point():
             self._target = values.detach().clone().requires_grad_(True)
             return self._target
+        if isinstance(values, tuple) and values[0].is_floating_point():
+            self._target = values[0].detach().clone().requires_grad_(True)
+            return (self._target, *values[1:])
         self._handle = embedding_of(self._model).register_forward_hook(self._keep)
         return inputs
 
@@ -63,6 +66,12 @@ class InputGradients:
         logits = at.logits.reshape(at.n, -1, at.n_classes)
         value = at.mean(at.at_label(logits)).sum()
         (g,) = torch.autograd.grad(value, self._target, retain_graph=True)
+        if len(g) != at.n:
+            raise InputError(
+                f"'vog' took the embedding's output {list(g.shape)} for the input, but it has no "
+                f"row for each of the {at.n} examples. Name the embedding of the tokens: a method "
+                "get_input_embeddings() of the model that returns it."
+            )
         g = g.detach() if g.element_size() >= 4 else g.detach().float()
         self.count += 1
         if self.mean is None:
@@ -91,15 +100,15 @@ class InputGradients:
 
 
 def embedding_of(model: Module) -> Module:
-    """Return the embedding of the model's tokens."""
+    """Return the embedding of the model's tokens: its own word, or that with the most rows."""
     from torch.nn import Embedding
 
     getter = getattr(model, "get_input_embeddings", None)
     if callable(getter):
         return getter()
-    for module in model.modules():
-        if isinstance(module, Embedding):
-            return module
+    tables = [module for module in model.modules() if isinstance(module, Embedding)]
+    if tables:  # positions and kinds have fewer
+        return max(tables, key=lambda table: table.num_embeddings)
     raise InputError(
         "'vog' needs the gradient over the input, but the inputs are not real numbers and the "
         "model has no Embedding. Give pixels or features, or leave 'vog' out."
