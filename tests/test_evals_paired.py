@@ -327,6 +327,31 @@ def test_all_correct_is_told_and_not_called_real() -> None:
     assert "constant-metric" in notes_of(found)
 
 
+def test_few_items_that_all_are_answered_right_do_not_show_recipes_to_be_equal() -> None:
+    found = sk.compare_models({"a": np.ones((2, 20)), "b": np.ones((2, 20))}, margin=0.05)
+    assert found.table["sentence"].tolist() == [
+        "benchmark (score): not resolved. a minus b: 0 (95% interval [-0.09514, 0.09514], adjusted "
+        "p = 1); this design finds differences from 0.13."
+    ]
+
+
+def test_three_items_do_not_tell_two_checkpoints_apart() -> None:
+    answers = {"a": np.ones((1, 3)), "b": np.zeros((1, 3))}
+    assert sk.compare_models(answers, seed_sd=0.0).verdict() == "not resolved"
+
+
+@pytest.mark.parametrize(("right", "n"), [((0.98, 0.95), 20), ((0.99, 0.97), 50), ((0.5, 0.5), 20)])
+def test_intervals_cover_where_hardly_an_item_is_answered_wrong(
+    right: tuple[float, float], n: int
+) -> None:
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        a, b = (rng.random((1, n)) < share for share in right)
+        found = crossed_difference(a, b, None, (0.0, np.inf))
+        covered += abs(found.estimate - (right[0] - right[1])) <= found.half_width()
+    assert covered / 400 > 0.93
+
+
 # --- the result
 
 

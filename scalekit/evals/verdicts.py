@@ -92,6 +92,8 @@ def _advice(row: pd.Series) -> str:
     text = f"; this design finds differences from {row['detectable']:.2g}"
     if isinstance(row["cheapest"], str) and row["cheapest"]:
         return f"{text}. Cheapest to resolve one of this size: {row['cheapest']}."
+    if row["difference"] == 0:  # nothing to resolve
+        return f"{text}."
     return (
         f"{text}, and no addition up to 100 seeds and 100 times the items would resolve this one."
     )
