@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from scalekit.files import dialect_of, first_lines, read_delimited, read_separated, split_line
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def read_with_names(
     path: str | Path, names_of: Callable[[Sequence[str]], Collection[str]]
 ) -> pd.DataFrame:
-    """Return a small table of text as `read_delimited` does, the columns of names as text.
+    """Return a small table of text as `read_delimited` does, the columns of names as written.
 
-    `names_of` picks these columns from the header: read as numbers, "007" would be 7, and an id of
-    twenty digits another one. Raises InputError where the file is no table.
+    `names_of` picks these columns from the header. They are text, since "007" is not 7 and an id of
+    twenty-one digits no number here, unless they are whole numbers that read the same. Raises
+    InputError where the file is no table.
     """
     path = Path(path)
     first, rows = first_lines(path)
@@ -26,6 +25,10 @@ def read_with_names(
         return read_delimited(path)  # which says what to do about an empty file
     separator, decimal = dialect_of(first, rows)
     header = split_line(first, separator)
-    return read_separated(
-        path, separator, decimal, len(header), dtype=dict.fromkeys(names_of(header), str)
-    )
+    named = names_of(header)
+    table = read_separated(path, separator, decimal, len(header), dtype=dict.fromkeys(named, str))
+    for column in named:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if numbers.dtype.kind in "iu" and (numbers.astype(str) == table[column]).all():
+            table[column] = numbers
+    return table
