@@ -165,6 +165,24 @@ def test_verdicts_follow_p_adjusted_over_benchmarks() -> None:
     assert ((loose["verdict"] == "real") == (loose["p"] < 0.05)).all()
 
 
+def test_a_p_value_is_called_adjusted_where_it_is() -> None:
+    told = sk.compare_models(sk.example_evals(), "base", "decay", metric="acc").table
+    said = dict(zip(told["benchmark"], told["sentence"], strict=True))
+    assert "adjusted p = 0.035)" in said["digits_noisy"]
+    assert "], p = 0.11)" in said["(average)"]
+
+
+def test_the_plot_says_where_lower_is_better() -> None:
+    labels = [
+        sk.compare_models(sk.example_evals(), "base", "decay", metric=metric).plot().get_xlabel()
+        for metric in ("acc", "nll")
+    ]
+    assert labels == [
+        "base minus decay, with 95% intervals",
+        "base minus decay, with 95% intervals (lower is better)",
+    ]
+
+
 def test_adjusted_p_values_are_those_of_statsmodels() -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     p = np.random.default_rng(0).random(20) ** 3
@@ -286,7 +304,7 @@ def test_own_seeds_can_be_moderated_over_benchmarks() -> None:
         ({"adjust": "bonferoni"}, "No correction 'bonferoni'"),
         ({"costs": {"sed": 1}}, "No cost 'sed'. Did you mean 'seed'"),
         ({"costs": {"seed": -1}}, "cost of a seed must be"),
-        ({"confidence_level": 95}, "must lie between 0.5 and 1; got 95"),
+        ({"confidence_level": 95}, r"must lie between 0 and 1, such as 0\.95; got 95"),
         ({"a": "a"}, "Name the two recipes"),
         ({"a": "a", "b": "a"}, "compared with itself"),
         ({"a": "a", "b": "x"}, "No recipe 'x'"),
@@ -330,8 +348,8 @@ def test_all_correct_is_told_and_not_called_real() -> None:
 def test_few_items_that_all_are_answered_right_do_not_show_recipes_to_be_equal() -> None:
     found = sk.compare_models({"a": np.ones((2, 20)), "b": np.ones((2, 20))}, margin=0.05)
     assert found.table["sentence"].tolist() == [
-        "benchmark (score): not resolved. a minus b: 0 (95% interval [-0.09514, 0.09514], adjusted "
-        "p = 1); this design finds differences from 0.13."
+        "benchmark (score): not resolved. a minus b: 0 (95% interval [-0.09514, 0.09514], p = 1); "
+        "this design finds differences from 0.13."
     ]
 
 

@@ -312,3 +312,15 @@ def test_trials_of_another_share_say_which() -> None:
     assert written(found, "side_chosen") == [
         "Kept hard: trials that kept 0.9 found 0.67 (hard) times the error of random."
     ]
+
+
+def test_shares_that_round_to_the_same_percent_keep_their_own_curves() -> None:
+    n = np.geomspace(100, 10000, 4)
+    runs = pd.concat(
+        pd.DataFrame({"fraction": share, "n": n, "error": 3 * n**-exponent})
+        for share, exponent in ((1.0, 0.3), (0.125, 0.31), (0.121, 0.32))
+    )
+    found = sk.pruning_frontier(runs, rng=0)
+    assert found.exponents["curve"].tolist() == [
+        "12.1% kept", "12.5% kept", "100% kept", "frontier",
+    ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,7 @@ from scalekit.evals.seed_noise import SeedSD, seed_variances
 from scalekit.evals.table import Evals, require_levels
 from scalekit.evals.verdicts import resolve, sentence, verdict
 from scalekit.notes import Note
-
-if TYPE_CHECKING:
-    pass
+from scalekit.results import check_level
 
 ADJUSTMENTS = {"holm": holm, "bh": benjamini_hochberg, "none": lambda p: np.asarray(p, float)}
 
@@ -62,10 +60,7 @@ def compare_models(
     systems = _systems(evals, a, b)
     if adjust not in ADJUSTMENTS:
         raise InputError(f"No correction '{adjust}'. {did_you_mean(adjust, ADJUSTMENTS)}")
-    if not 0.5 < confidence_level < 1:
-        raise InputError(
-            f"confidence_level (--level) must lie between 0.5 and 1; got {confidence_level}."
-        )
+    check_level(confidence_level)
     prices = checked_costs(costs)
     chosen = evals.select(metric=metric) if metric else evals
     notes = list(evals.notes)

@@ -19,7 +19,8 @@ from scalekit.evals.planning import NoiseModel
 from scalekit.evals.reading import Source, as_evals
 from scalekit.evals.variance import benchmark_variance
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
+from scalekit.results import Provenance, Result, check_level, with_notes
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +58,8 @@ class PowerTable(Result):
     def summary(self) -> str:
         """Return the answer per benchmark, then the table."""
         lines = [
-            f"Detectable difference at {self.target_power:.0%} power, "
-            f"{self.confidence_level:.0%} confidence:"
+            f"Detectable difference at {percent(self.target_power)} power, "
+            f"{percent(self.confidence_level)} confidence:"
         ]
         if self.difference is not None:
             lines += self._answers()
@@ -148,6 +149,7 @@ def power(
     >>> round(float(table["detectable"].iloc[0]), 3)
     0.017
     """
+    check_level(confidence_level)
     prices = checked_costs(costs)
     if difference is not None and not difference > 0:
         raise InputError(f"The difference to find must be positive; got {difference}.")

@@ -19,6 +19,7 @@ from scalekit.evals.reading import Source, as_evals
 from scalekit.evals.signal_report import SignalReport
 from scalekit.evals.step_noise import step_noise
 from scalekit.notes import Note
+from scalekit.results import check_level
 
 if TYPE_CHECKING:
     pass
@@ -48,6 +49,7 @@ def signal(
 
     Raises InputError where no benchmark has two recipes, or the noise asked for is not in the log.
     """
+    check_level(confidence_level)
     evals = as_evals(source)
     if noise is not None and noise not in NOISES:
         raise InputError(f"No noise '{noise}'. {did_you_mean(noise, NOISES)}")
