@@ -180,6 +180,12 @@ def power(
                 )
             )
     table = pd.concat(rows, ignore_index=True)
+    if set(table["seeds"]) > {1}:
+        notes.append(
+            Note("one-seed-known", "info", "Designs of 1 seed take the seed SD for known, those of "
+                 "more estimate it: 1 seed may seem to find more than 2, and does as far as the SD "
+                 "is right.")
+        )  # fmt: skip
     labels = {f"{name} ({measure})": model for (name, measure), model in noise.items()}
     return PowerTable(table, labels, difference, target_power, confidence_level, prices,
                       tuple(notes), provenance)  # fmt: skip

@@ -78,8 +78,8 @@ def read_evals(
         if log.direction[name] == MIXED:
             raise InputError(
                 f"Mixed directions: '{name}' is better higher in one file and lower in another "
-                f"({log.source}). Check the task versions, then say lower_is_better=['{name}'] or "
-                f"higher_is_better=['{name}']."
+                f"({log.source}). Check the task versions, then say lower_is_better=['{name}'] "
+                f"(--lower-is-better {name}) or higher_is_better=['{name}']."
             )
     chances = log.chance | dict(chance) if isinstance(chance, Mapping) else chance
     return assemble(

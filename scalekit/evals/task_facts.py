@@ -36,7 +36,7 @@ def task_facts(
                 "warning",
                 f"Not known whether higher is better for "
                 f"{', '.join(unknown)}: taken as higher. Say lower_is_better=[...] "
-                "if it is lower.",
+                "(--lower-is-better NAME) if it is lower.",
             )
         )
     tasks["direction"] = tasks["direction"].replace(0, 1)
