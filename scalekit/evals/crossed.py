@@ -109,7 +109,7 @@ def _least_item_variance(x: Array, y: Array) -> float:
     by luck: at 20 items and 98% right two thirds of intervals covered. Two pseudo-answers are what
     Bonett and Price (2012, J. Educ. Behav. Stat. 37:479) add to paired proportions.
     """
-    if not all(np.isin(answers, (0.0, 1.0)).all() for answers in (x, y)):
+    if not all(((answers == 0) | (answers == 1)).all() for answers in (x, y)):
         return 0.0
     k = 2 / (1 / len(x) + 1 / len(y))
     return float(2 / (k * (x.shape[1] + 2) ** 2))

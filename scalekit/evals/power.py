@@ -72,7 +72,8 @@ class PowerTable(Result):
         for key in dict.fromkeys(zip(self.table["benchmark"], self.table["metric"], strict=True)):
             row = best.get(key)
             design = (
-                f"{row.seeds} seeds per recipe, {row.items:,} items, {row.samples} samples "
+                f"{row.seeds} seed{'s' * (row.seeds > 1)} per recipe, {row.items:,} items, "
+                f"{row.samples} sample{'s' * (row.samples > 1)} an answer "
                 f"(power {row.power:.0%}, cost {row.cost:,.0f} answers)"
                 if row is not None
                 else "none of these designs"
