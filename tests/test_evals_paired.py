@@ -304,6 +304,8 @@ def test_own_seeds_can_be_moderated_over_benchmarks() -> None:
         ({"adjust": "bonferoni"}, "No correction 'bonferoni'"),
         ({"costs": {"sed": 1}}, "No cost 'sed'. Did you mean 'seed'"),
         ({"costs": {"seed": -1}}, "cost of a seed must be"),
+        ({"last": 0}, r"last \(--last\) is a number of checkpoints, 1 or more; got 0\."),
+        ({"margin": 1}, "A margin of 1 .* half of the scale or more: .* a point is 0.01"),
         ({"confidence_level": 95}, r"must lie between 0 and 1, such as 0\.95; got 95"),
         ({"a": "a"}, "Name the two recipes"),
         ({"a": "a", "b": "a"}, "compared with itself"),

@@ -416,3 +416,17 @@ def test_a_loaded_rating_writes_what_the_first_one_wrote(tmp_path: Path) -> None
     found = sk.signal(sk.example_evals())
     loaded = sk.load(found.save(tmp_path / "signal.json"))
     assert to_json(loaded.to_dict()) == to_json(found.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"last": 0}, "last (--last) is a number of checkpoints, 1 or more; got 0."),
+        ({"reference": {"bse": 1.0}}, "reference names the recipe 'bse', which the log has not. "
+         "Did you mean 'base'? There are: augmented, base, decay, noisy_labels."),
+    ],
+)  # fmt: skip
+def test_arguments_that_name_nothing_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        sk.signal(sk.example_evals(), **arguments)
+    assert str(refused.value) == message

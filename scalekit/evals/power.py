@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from scalekit.errors import InputError
 from scalekit.evals.additions import checked_costs, design_cost
 from scalekit.evals.blocks import rows_of
-from scalekit.evals.conventions import PUBLISHED_SEED_NOISE, published_seed_noise
+from scalekit.evals.conventions import (
+    PUBLISHED_SEED_NOISE,
+    is_proportion,
+    published_seed_noise,
+)
 from scalekit.evals.decomposing import ASSUMED_DIFFERENCE
 from scalekit.evals.planning import NoiseModel
 from scalekit.evals.reading import Source, as_evals
@@ -160,6 +164,11 @@ def power(
         noise, sizes, notes, provenance = _from_log(source, benchmark, metric, seed_sd)
     rows = []
     for (name, measure), model in noise.items():
+        if difference is not None and is_proportion(measure) and difference >= 1:
+            raise InputError(
+                f"A difference of {difference:g} in {measure} cannot be: scores are in fractions "
+                "of 1, so a point is 0.01."
+            )
         grid = np.meshgrid(
             np.asarray(seeds), np.asarray(items or [sizes[name, measure]]), np.asarray(samples),
             indexing="ij",
@@ -276,14 +285,9 @@ def _from_log(
             )
         if row.recipes < 2:
             notes.append(
-                Note(
-                    "assumed-item-noise",
-                    "info",
-                    f"{key[0]}: one recipe in the log; the "
-                    "SD of item differences is assumed to be "
-                    f"{ASSUMED_DIFFERENCE} of the item SD.",
-                )
-            )
+                Note("assumed-item-noise", "info", f"{key[0]}: one recipe in the log; the SD of "
+                     f"item differences is assumed to be {ASSUMED_DIFFERENCE} of the item SD.")
+            )  # fmt: skip
         if row.seeds < 2:
             notes.append(
                 Note("one-seed-plan", "info", f"{key[0]}: with one seed per recipe, what single "

@@ -46,7 +46,10 @@ def item_variance(values: ArrayLike, clusters: ArrayLike | None = None) -> MeanV
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
     size = np.bincount(codes).astype(np.float64)
     if len(size) < 2:
-        raise InputError("All items are in one cluster; clustered errors need two clusters.")
+        raise InputError(
+            "All items are in one cluster; clustered errors need two clusters. Leave the cluster "
+            "column out, or name another."
+        )
     residual = y - y.mean()
     sums = np.bincount(codes, residual, len(size))
     share, pairs = size / n, float((size * (size - 1)).sum())
