@@ -511,6 +511,12 @@ def test_names_of_a_table_stay_as_they_are_written(tmp_path: Path) -> None:
     assert sk.read_evals(write(tmp_path / "log.jsonl", rows)).frame["item"].tolist() == ["007", "7"]
 
 
+def test_recipes_may_be_called_true_and_false(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "ema,item,correct\nTrue,1,True\nFalse,1,False\n")
+    frame = sk.read_evals(log, recipe="ema").frame
+    assert frame[["recipe", "value"]].to_numpy().tolist() == [["True", 1.0], ["False", 0.0]]
+
+
 @pytest.mark.parametrize("suffix", [".csv.gz", ".jsonl.gz"])
 def test_compressed_tables_are_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"log{suffix}"

@@ -82,8 +82,8 @@ def rows_of_table(
         raise InputError(f"{source}: the table has no rows.")
     if columns_are not in (None, *KINDS):
         raise InputError(f"columns_are must be one of {', '.join(KINDS)}; got {columns_are!r}.")
-    table = _with_answers_as_numbers(table)
     named = find_roles(table, source, roles)
+    table = _with_answers_as_numbers(table, {named[role] for role in NAMES if role in named})
     rest = [c for c in table.columns if c not in named.values()]
     renamed = table.rename(columns={column: role for role, column in named.items()})
     if "value" in named:
@@ -134,12 +134,15 @@ def _unread(source: str, columns: Collection[Hashable]) -> list[Note]:
     return [Note("columns-not-read", "info", text)]
 
 
-def _with_answers_as_numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with columns of true and false, some perhaps empty, as 1, 0 and NaN."""
+def _with_answers_as_numbers(table: pd.DataFrame, names: Collection[Hashable]) -> pd.DataFrame:
+    """Return `table` with columns of true and false, some perhaps empty, as 1, 0 and NaN.
+
+    `names` are the columns of names, which stay: a recipe may be called "True".
+    """
     answers = {"true": 1.0, "false": 0.0}
     numbers: dict[Hashable, pd.Series] = {}
     for name, column in table.items():
-        if pd.api.types.is_numeric_dtype(column):
+        if name in names or pd.api.types.is_numeric_dtype(column):
             continue
         words = column.dropna().astype(str).str.strip().str.lower()
         if len(words) and words.isin(answers).all():
