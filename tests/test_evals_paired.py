@@ -284,6 +284,13 @@ def test_one_recipe_with_one_seed_takes_the_noise_of_the_other_and_says_so() -> 
     assert found.table["variance_seeds"].iloc[0] == pytest.approx(spread * (1 + 1 / 4))
 
 
+def test_one_seed_against_two_finds_differences_of_a_finite_size() -> None:
+    a, b = recipes(np.random.default_rng(10), 2, 500)
+    row = sk.compare_models(log({"new_task": (a, b[:1])})).table.iloc[0]
+    shift = stats.nct.ppf(0.2, row["df"], row["detectable"] / row["standard_error"])
+    assert shift == pytest.approx(stats.t.ppf(0.975, row["df"]))  # found with a power of 80%
+
+
 def test_own_seeds_can_be_moderated_over_benchmarks() -> None:
     rng = np.random.default_rng(8)
     pairs = {f"t{k}": recipes(rng, 2, 500) for k in range(12)}

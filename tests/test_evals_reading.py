@@ -511,6 +511,13 @@ def test_names_of_a_table_stay_as_they_are_written(tmp_path: Path) -> None:
     assert sk.read_evals(write(tmp_path / "log.jsonl", rows)).frame["item"].tolist() == ["007", "7"]
 
 
+def test_two_columns_of_one_name_are_refused() -> None:
+    twice = pd.concat([tidy(), tidy()[["acc"]]], axis=1)
+    with pytest.raises(InputError) as refused:
+        sk.read_evals(twice)
+    assert str(refused.value) == ("table has more than one column named 'acc'. Rename all but one.")
+
+
 def test_recipes_may_be_called_true_and_false(tmp_path: Path) -> None:
     log = write(tmp_path / "log.csv", "ema,item,correct\nTrue,1,True\nFalse,1,False\n")
     frame = sk.read_evals(log, recipe="ema").frame

@@ -82,6 +82,11 @@ def rows_of_table(
         raise InputError(f"{source}: the table has no rows.")
     if columns_are not in (None, *KINDS):
         raise InputError(f"columns_are must be one of {', '.join(KINDS)}; got {columns_are!r}.")
+    repeated = table.columns[table.columns.duplicated()]
+    if len(repeated):
+        raise InputError(
+            f"{source} has more than one column named '{repeated[0]}'. Rename all but one."
+        )
     named = find_roles(table, source, roles)
     table = _with_answers_as_numbers(table, {named[role] for role in NAMES if role in named})
     rest = [c for c in table.columns if c not in named.values()]

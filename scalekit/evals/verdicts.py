@@ -10,6 +10,7 @@ import pandas as pd
 
 from scalekit.evals.additions import cheapest_addition
 from scalekit.evals.pairing import Pair
+from scalekit.evals.planning import noncentral_shift
 from scalekit.units import percent
 
 
@@ -30,13 +31,15 @@ def resolve(
     confidence_level: float,
 ) -> dict[str, Any]:
     """Return the detectable difference and, for an open one, the cheapest addition."""
-    if pair.noise is None:
+    if pair.noise is None or pair.difference is None:
         return {}
     seeds, samples = min(pair.seeds), max(1, round(pair.samples))
     design = seeds, pair.items, samples
-    found: dict[str, Any] = {
-        "detectable": float(pair.noise.detectable(*design, confidence_level, power))
-    }
+    detectable = float(pair.noise.detectable(*design, confidence_level, power))
+    if not np.isfinite(detectable):  # one seed against several: the plan has no df, the test has
+        shift = noncentral_shift(pair.difference.df, confidence_level, power)
+        detectable = float(shift) * pair.difference.standard_error
+    found: dict[str, Any] = {"detectable": detectable}
     observed = abs(pair.scores[0] - pair.scores[1])
     if found_verdict != "not resolved" or observed == 0:
         return found
