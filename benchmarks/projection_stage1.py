@@ -108,12 +108,21 @@ def main(kind: str = "imb") -> None:
                 ),
             }.items():
                 score(name, split, least_squares(columns, accuracy, train), test)
-    rows = [(name, split, np.mean(values)) for (name, split), values in scores.items()]
+    rows = [(name, split, with_error(values, len(splits(mixtures)[split])))
+            for (name, split), values in scores.items()]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["model", "split", "mae"]).pivot_table(
-        index="model", columns="split", values="mae"
+        index="model", columns="split", values="mae", aggfunc="first"
     )[list(SPLITS)]
-    print(f"{kind}: MAE in accuracy points; {time.process_time() - start:.0f} CPU s in all")
-    print(frame.round(2).to_string())
+    print(f"{kind}: MAE in accuracy points, with its standard error over the random parts; "
+          f"{time.process_time() - start:.0f} CPU s in all")  # fmt: skip
+    print(frame.to_string())
+
+
+def with_error(values: list[float], parts: int) -> str:
+    """Return the mean of MAEs (draw by draw, `parts` each) and its error over the parts."""
+    by_part = np.reshape(values, (-1, parts)).mean(axis=0)
+    error = f" +- {by_part.std(ddof=1) / np.sqrt(parts):.2f}" if parts > 1 else ""
+    return f"{by_part.mean():.2f}{error}"
 
 
 if __name__ == "__main__":

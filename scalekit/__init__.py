@@ -5,9 +5,7 @@ Public names are resolved on first use (PEP 562), so `import scalekit` loads not
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
+from scalekit.lazy import names_on_use
 from scalekit.version import __version__
 
 # public name -> the module that holds it; one line a name, sorted by room
@@ -74,12 +72,7 @@ _PUBLIC = {
 }
 
 __all__ = ["__version__", *_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'scalekit' has no attribute '{name}'")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = names_on_use(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:

@@ -34,18 +34,6 @@ MOST_ROWS = 30  # of a table in a notebook
 TABLES = (*TABLE_SUFFIXES, ".jsonl")  # suffixes of tables that are read
 
 
-def check_level(confidence_level: float) -> float:
-    """Return `confidence_level`; raise InputError where it is not between 0 and 1."""
-    if not 0 < confidence_level < 1:
-        level = confidence_level
-        percent = f" For {level:g}% give {level / 100:g}." if 1 < level < 100 else ""
-        raise InputError(
-            f"confidence_level (--level) must lie between 0 and 1, such as 0.95; got {level:g}."
-            + percent
-        )
-    return confidence_level
-
-
 @dataclass(frozen=True)
 class Interval:
     """An interval, and how it was made: `method` names it ("pairs bootstrap, 1000 resamples")."""
@@ -175,6 +163,18 @@ def answer_of(summary: str) -> list[str]:
     """
     first, *others = summary.split("\n")
     return [first, *itertools.takewhile(lambda line: line[:1].strip(), others)]
+
+
+def check_level(confidence_level: float, above: float = 0.0) -> float:
+    """Return `confidence_level`; raise InputError where it is not between `above` and 1."""
+    if not above < confidence_level < 1:
+        level = confidence_level
+        percent = f" For {level:g}% give {level / 100:g}." if 1 < level < 100 else ""
+        raise InputError(
+            f"confidence_level (--level) must lie between {above:g} and 1, such as 0.95; got "
+            f"{level}.{percent}"
+        )
+    return float(confidence_level)
 
 
 def check_target(path: str | Path) -> None:

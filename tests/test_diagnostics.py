@@ -195,6 +195,25 @@ def test_recipes_of_which_a_filter_left_one_are_not_told() -> None:
     assert "recipes_pooled" not in codes(power_fit(runs))
 
 
+def test_a_scale_that_the_law_does_not_know_is_told() -> None:
+    runs = {**GOOD, "params": np.tile([1e6, 8e6], 12)}
+    assert message(power_fit(runs), "scale_left_out") == (
+        "params goes from 1M to 8M on its own, but the law knows tokens only: what params does to "
+        "the loss is scatter to it. Take a law of both (see `scalekit laws`), or runs of one "
+        "params (--where)."
+    )
+    grid = {"flops": X, "params": np.tile([1e6, 8e6], 12), "loss": GOOD["loss"]}
+    assert "scale_left_out" in codes(power_fit(grid))
+    assert "scale_left_out" not in codes(power_fit(runs, "chinchilla"))
+
+
+@pytest.mark.parametrize(
+    "params", [np.full(24, 1e6), X / 20, 3 * X**0.5], ids=["one size", "a ratio", "a power"]
+)
+def test_a_scale_that_goes_with_that_of_the_law_is_not_told(params: np.ndarray) -> None:
+    assert "scale_left_out" not in codes(power_fit({**GOOD, "params": params}))
+
+
 def test_depends_on_choices() -> None:
     loss = GOOD["loss"].copy()
     loss[-1] *= 1.3

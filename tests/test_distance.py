@@ -136,7 +136,7 @@ def test_importing_the_room_loads_nothing_heavy() -> None:
         ({"cost": "labels", "method": "sliced"}, "sliced distance knows no labels"),
         (
             {"confidence_level": 95},
-            r"confidence_level \(--level\) must lie between 0 and 1; got 95",
+            r"confidence_level \(--level\) must lie between 0 and 1, such as 0.95; got 95",
         ),
         ({"a_weights": np.zeros(120)}, "'a' has zero mass"),
         ({"method": "sliced", "a_weights": np.ones(120)}, "samples without weights"),

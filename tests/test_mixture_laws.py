@@ -369,7 +369,10 @@ def test_bad_pilots_are_refused(change: object, message: str) -> None:
         ({"law": []}, r"No mixing law was named"),
         ({"target_weights": {"wbe": 1}}, r"no target 'wbe'\. Did you mean 'web'"),
         ({"target_weights": {"web": -1}}, r"target_weights are web=-1; they must be zero or more"),
-        ({"confidence_level": 95}, r"confidence_level is 95"),
+        (
+            {"confidence_level": 95},
+            r"confidence_level \(--level\) must lie between 0 and 1, .* got 95",
+        ),
         ({"folds": 1}, r"folds \(1\)"),
         ({"shares": ["share_*", "loss_web"]}, r"is named both a share and a target"),
     ],

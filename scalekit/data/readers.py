@@ -30,7 +30,8 @@ def read_runs(
     `table` is a path (CSV, TSV, JSON, JSON lines, Parquet; known by content, .gz too), a frame
     (pandas, polars, pyarrow), a dict of columns or a list of records. A directory, a pattern such
     as "logs/*/metrics.csv" or a list of paths is one table a run: their rows are put under each
-    other, and `run` is the file's name where no column says it. Roles: params, tokens,
+    other, and `run` is the file's name where no column says it. A chart exported from Weights &
+    Biases and a trainer_state.json are read as logs. Roles: params, tokens,
     samples, flops, loss, run, step, seed, group, weight, noise (standard error of the loss).
 
     Columns are found by name (see `scalekit.data.table.ALIASES`); `role="column"` overrides, and

@@ -13,6 +13,7 @@ import pandas as pd
 
 from scalekit.columns import NUMBERS, Locate, Reading
 from scalekit.data.delimited import HEAD_ROWS, sniff
+from scalekit.data.exports import from_chart, from_trainer_state, is_chart, is_trainer_state
 from scalekit.data.folders import files_of, is_pattern, stack
 from scalekit.errors import InputError, did_you_mean
 from scalekit.notes import Note
@@ -146,6 +147,10 @@ def _first_bytes(path: Path) -> bytes:
 
 def _open_delimited(path: Path) -> Source:
     file = sniff(path)
+    if is_chart(file.names):
+        frame, places, note = from_chart(file.whole(), path.name)
+        by_place = lambda position: _by_number(int(places[position]))  # noqa: E731
+        return Source(path.name, frame, lambda _: [frame], by_place, notes=(note,))
     large = path.stat().st_size > SMALL_FILE
 
     def load(readings: Sequence[Reading]) -> Iterable[pd.DataFrame]:
@@ -200,6 +205,8 @@ def _read_json(path: Path) -> pd.DataFrame:
 
 def _frame_of_records(data: Any, name: str) -> pd.DataFrame:
     """Return records or columns as a frame; nested fields become "outer.inner"."""
+    if is_trainer_state(data):
+        data = from_trainer_state(data)
     if isinstance(data, Mapping) and not any(_is_column(value) for value in data.values()):
         data = [data]
     try:

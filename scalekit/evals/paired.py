@@ -61,7 +61,7 @@ def compare_models(
     systems = _systems(evals, a, b)
     if adjust not in ADJUSTMENTS:
         raise InputError(f"No correction '{adjust}'. {did_you_mean(adjust, ADJUSTMENTS)}")
-    check_level(confidence_level)
+    check_level(confidence_level, above=0.5)
     if last < 1:
         raise InputError(f"last (--last) is a number of checkpoints, 1 or more; got {last}.")
     prices = checked_costs(costs)
@@ -179,10 +179,10 @@ def _row(
     limit = margin.get(pair.benchmark) if isinstance(margin, Mapping) else margin
     if limit is not None and not limit > 0:
         raise InputError(f"The margin of {pair.benchmark} must be positive; got {limit}.")
-    if limit is not None and is_proportion(pair.metric) and limit >= 0.5:
+    if limit is not None and is_proportion(pair.metric) and limit > 0.5:
         raise InputError(
-            f"A margin of {limit:g} for {pair.benchmark} ({pair.metric}) is half of the scale or "
-            "more: scores are in fractions of 1, so a point is 0.01."
+            f"A margin of {limit:g} for {pair.benchmark} ({pair.metric}) is more than half of the "
+            "scale: scores are in fractions of 1, so a point is 0.01."
         )
     return head | {
         "standard_error": d.standard_error, "df": d.df, "ci_lower": d.estimate - half,

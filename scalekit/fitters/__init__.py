@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from scalekit.lazy import names_on_use
 
 _PUBLIC = {
     "Fit": "fitted",
@@ -21,10 +20,4 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'scalekit.fitters' has no attribute '{name}'")
-    module = importlib.import_module(f"scalekit.fitters.{_PUBLIC[name]}")
-    return getattr(module, name)
+__getattr__ = names_on_use(__name__, _PUBLIC)

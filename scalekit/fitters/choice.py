@@ -17,7 +17,7 @@ from scalekit.fitters.combination_store import (
 )
 from scalekit.fitters.combined import Combination, combine, count_of
 from scalekit.fitters.criteria import information_criteria
-from scalekit.fitters.fitted import check_level, robust_deviation
+from scalekit.fitters.fitted import robust_deviation
 from scalekit.fitters.forecast_words import (
     describe_scores,
     horizon_notes,
@@ -37,7 +37,7 @@ from scalekit.fitters.prediction import (
 from scalekit.fitters.study import Rows, Study, make_study
 from scalekit.fitters.study_inputs import choose_along, size_of
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
+from scalekit.results import Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable
 

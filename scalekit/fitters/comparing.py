@@ -12,13 +12,10 @@ import pandas as pd
 from scalekit.errors import FitError, InputError
 from scalekit.fitters.comparing_inputs import (
     SIZES,
+    Entry,
     choose_selection,
-    frame_of,
-    refuse_negative,
-    refuse_rising,
-    settle_laws,
-    systems_of,
-    with_along,
+    enter,
+    unsaid,
 )
 from scalekit.fitters.comparing_notes import (
     fit_notes,
@@ -29,7 +26,7 @@ from scalekit.fitters.comparing_notes import (
 )
 from scalekit.fitters.comparison import Comparison
 from scalekit.fitters.drift import forecast_larger, measure_drift
-from scalekit.fitters.fitted import Fit, check_level
+from scalekit.fitters.fitted import Fit
 from scalekit.fitters.fitting import RESAMPLES
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
@@ -37,8 +34,9 @@ from scalekit.fitters.paired import System, choose_resampling, joint_draws
 from scalekit.fitters.selection import check_selection
 from scalekit.fitters.systems import fit_systems
 from scalekit.notes import Note
+from scalekit.results import check_level
 from scalekit.seeds import RandomState, as_generator, seed_of
-from scalekit.tables import RunTable, check_runs
+from scalekit.tables import RunTable
 
 ENOUGH_TO_SHIFT = 8  # scales of every system, from which on four parameters are fitted
 FEWEST_RESAMPLES = 10
@@ -93,91 +91,65 @@ def compare(
     if resamples < FEWEST_RESAMPLES:
         raise InputError(f"resamples must be {FEWEST_RESAMPLES} or more; got {resamples}.")
     level = check_level(confidence_level)
-    frame, source, provenance, notes = frame_of(runs)
-    if isinstance(runs, RunTable) and by not in frame:
-        by = next((r.role for r in runs.readings if r.column == by), by)
-    called = runs.source_name(by) if isinstance(runs, RunTable) else by
-    names = systems_of(frame, by, source, called)
-    asked = [law] if law is None or isinstance(law, (str, Law)) else list(law)
-    laws, along = settle_laws(frame, asked, along)
-    frame = with_along(frame, along, source)
-    scales = list(dict.fromkeys([along, *laws[0].scales]))
-    table = check_runs(frame, scales=scales, source=source)
-    frame = table.frame
-    missing = [name for name in names if not (frame[by].astype(str) == name).any()]
-    if missing:
-        raise InputError(f"{source}: no usable run of '{missing[0]}' is left. See its rows.")
-    refuse_negative(frame, source)
-    parts = {name: frame[frame[by].astype(str) == name].reset_index(drop=True) for name in names}
-    refuse_rising(parts, along)
-    chosen, told = choose_selection(select, laws[0], along, parts)
-    keys = [n for n in (*scales, *SIZES, *(pair_by or ())) if n in frame]
+    entry = enter(runs, by, law, along)
+    parts, along = entry.parts, entry.along
+    chosen, told = choose_selection(select, entry.laws[0], along, parts)
+    keys = [n for n in (*entry.scales, *SIZES, *(pair_by or ())) if n in entry.frame]
     options = {"objective": objective, "delta": delta, "confidence_level": level}
-    first, systems = fit_systems(parts, laws[0], along, chosen, keys, options)
-    fitted = {laws[0].name: (first, systems)}
-    more = _others(first, along) if law is None else laws[1:]
-    for other in more:
-        try:
-            fitted[other.name] = fit_systems(parts, other, along, chosen, keys, options)
-        except FitError as error:
-            told = [*told, Note("law_left_out", "warning", f"The law '{other.name}' is left out of "
-                                f"the mix, since it cannot be fitted. {error}")]  # fmt: skip
+    fitted, left = _fit_laws(entry, law is None, chosen, keys, options)
     generator = as_generator(rng)
     blocks = [
         _draw_block(fits, own, along, chosen, -(-resamples // len(fitted)), drift, generator)
         for fits, own in fitted.values()
     ]
-    number = sum(block.drifts.shape[1] for block in blocks)
-    lost = {law: (block.lost, block.lost + block.drifts.shape[1])
-            for law, block in zip(fitted, blocks, strict=True)}  # fmt: skip
-    words = _describe(blocks, chosen, number)
-    seed = seed_of(rng)
-    mixed = [
-        {name: replace(found, interval_method=words,
-                       provenance=replace(found.provenance, seed=seed))
-         for name, found in block.fits.items()}
-        for block in blocks
-    ]  # fmt: skip
-    fits = mixed[0]
-    left_out = dict(provenance.rows_left_out)
-    for reason, count in table.provenance.rows_left_out.items():
-        left_out[reason] = left_out.get(reason, 0) + count
+    words, seed = _describe(blocks, chosen), seed_of(rng)
+    mixed = [block.signed(words, seed) for block in blocks]
+    first, systems = next(iter(fitted.values()))
     duel = Comparison(
-        by=_name_of(by, runs),
+        by=entry.called,
         along=along,
         select=chosen,
-        fits=fits,
+        fits=mixed[0],
         others=tuple(mixed[1:]),
         drifts=np.concatenate([block.drifts for block in blocks], axis=1),
         asked=np.zeros(0),
         confidence_level=level,
         interval_method=words,
-        runs=frame[[by, *scales, "loss"]].rename(columns={by: "system"}),
+        runs=entry.frame[[entry.by, *entry.scales, "loss"]].rename(columns={entry.by: "system"}),
         notes=(
-            *notes,
-            *_new(table.notes, notes),
+            *entry.notes,
             *told,
-            *lost_notes(lost),
+            *left,
+            *lost_notes({law: block.lost_of for law, block in zip(fitted, blocks, strict=True)}),
             *largest_notes(parts, first, along),
-            *tuning_notes(chosen, systems, names),
-            *_new(fit_notes([block.fits for block in blocks]), notes),
+            *tuning_notes(chosen, systems, list(parts)),
+            *unsaid(fit_notes([block.fits for block in blocks]), entry.notes),
             *pooled_notes(parts),
         ),
-        provenance=replace(provenance, rows_left_out=left_out, seed=seed),
-    )  # fmt: skip
+        provenance=replace(entry.provenance, seed=seed),
+    )
     return duel.decide([10 * duel.reach] if at is None else np.atleast_1d(np.asarray(at, float)))
 
 
-def _name_of(by: str, runs: Any) -> str:
-    """Return what the column `by` is called where the runs come from."""
-    readings = runs.readings if isinstance(runs, RunTable) else ()
-    return next((r.column for r in readings if r.role == by and r.column), by)
+def _fit_laws(
+    entry: Entry, mixed: bool, select: str, keys: list[str], options: dict[str, Any]
+) -> tuple[dict[str, tuple[dict[str, Fit], list[System]]], list[Note]]:
+    """Return the fits of each law to each system, and what to tell of laws that cannot be fitted.
 
-
-def _new(found: Sequence[Note], said: Sequence[Note]) -> list[Note]:
-    """Return the notes whose code was not said of the same runs before."""
-    codes = {note.code for note in said}
-    return [note for note in found if note.code not in codes]
+    The first law must be; `mixed` means that the others are chosen here.
+    """
+    along, first = entry.along, entry.laws[0]
+    fitted = {first.name: fit_systems(entry.parts, first, along, select, keys, options)}
+    notes = []
+    for other in _others(fitted[first.name][0], along) if mixed else entry.laws[1:]:
+        try:
+            fitted[other.name] = fit_systems(entry.parts, other, along, select, keys, options)
+        except FitError as error:
+            notes.append(
+                Note("law_left_out", "warning", f"The law '{other.name}' is left out of the mix, "
+                     f"since it cannot be fitted. {error}")
+            )  # fmt: skip
+    return fitted, notes
 
 
 @dataclass(frozen=True)
@@ -189,6 +161,25 @@ class _Block:
     method: str
     shared: float
     lost: int
+
+    @property
+    def kept(self) -> int:
+        """Number of draws."""
+        return int(self.drifts.shape[1])
+
+    @property
+    def lost_of(self) -> tuple[int, int]:
+        """The number of draws that could not be fitted, and of all."""
+        return self.lost, self.lost + self.kept
+
+    def signed(self, words: str, seed: int | None) -> dict[str, Fit]:
+        """Return the fits, saying how their draws were made."""
+        return {
+            name: replace(
+                found, interval_method=words, provenance=replace(found.provenance, seed=seed)
+            )
+            for name, found in self.fits.items()
+        }
 
 
 def _draw_block(
@@ -217,9 +208,9 @@ def _others(fits: Mapping[str, Fit], along: str) -> list[Law]:
     return [as_law(name).along(along) for name in names]
 
 
-def _describe(blocks: Sequence[_Block], select: str, resamples: int) -> str:
+def _describe(blocks: Sequence[_Block], select: str) -> str:
     words = {"wild": "joint wild bootstrap (Webb weights)", "pairs": "joint bootstrap of runs"}
-    text = f"{words[blocks[0].method]}, {resamples} resamples"
+    text = f"{words[blocks[0].method]}, {sum(block.kept for block in blocks)} resamples"
     if len(blocks) > 1:
         text += f", an equal part with each of {len(blocks)} laws"
     if select != "all":

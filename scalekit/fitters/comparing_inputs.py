@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,68 @@ AN_ACCURACY = (
     "Python read_runs(..., loss='1-COLUMN'))."
 )
 # hyper-parameters, of which a grid is tried at each size
-_TUNED = re.compile(r".*(seed|trial|run|job|uuid|(^|_)id($|_)|loss|acc|score|metric|time).*", re.I)
 _TUNED = re.compile(
     r"(.*_)?(lr|learning_rate|wd|weight_decay|batch(_size)?|batch_tokens|warmup.*|dropout|beta_?\d?|"
     r"momentum|optimi[sz]er|schedule[r]?)",
     re.I,
 )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The runs of a comparison: `parts` holds those of each system, `frame` all that can be used.
+
+    `by` is the column of the systems, `called` its name in the source; `scales` the scales of the
+    first law, `along` the one to compare along.
+    """
+
+    frame: pd.DataFrame
+    parts: dict[str, pd.DataFrame]
+    by: str
+    called: str
+    laws: list[Law]
+    along: str
+    scales: list[str]
+    notes: tuple[Note, ...]
+    provenance: Provenance
+
+
+def enter(
+    runs: RunTable | pd.DataFrame | Mapping[str, Any],
+    by: str,
+    law: str | Law | Sequence[str | Law] | None,
+    along: str | None,
+) -> Entry:
+    """Return the runs that `compare` can use; raises InputError where some system has none."""
+    frame, source, provenance, notes = frame_of(runs)
+    if isinstance(runs, RunTable) and by not in frame:
+        by = next((r.role for r in runs.readings if r.column == by), by)
+    called = runs.source_name(by) if isinstance(runs, RunTable) else by
+    names = systems_of(frame, by, source, called)
+    asked = [law] if law is None or isinstance(law, (str, Law)) else list(law)
+    laws, along = settle_laws(frame, asked, along)
+    scales = list(dict.fromkeys([along, *laws[0].scales]))
+    table = check_runs(with_along(frame, along, source), scales=scales, source=source)
+    frame = table.frame
+    missing = [name for name in names if not (frame[by].astype(str) == name).any()]
+    if missing:
+        raise InputError(f"{source}: no usable run of '{missing[0]}' is left. See its rows.")
+    refuse_negative(frame, source)
+    parts = {name: frame[frame[by].astype(str) == name].reset_index(drop=True) for name in names}
+    refuse_rising(parts, along)
+    left_out = dict(provenance.rows_left_out)
+    for reason, count in table.provenance.rows_left_out.items():
+        left_out[reason] = left_out.get(reason, 0) + count
+    return Entry(
+        frame, parts, by, called, laws, along, scales,
+        (*notes, *unsaid(table.notes, notes)), replace(provenance, rows_left_out=left_out),
+    )  # fmt: skip
+
+
+def unsaid(found: Sequence[Note], said: Sequence[Note]) -> list[Note]:
+    """Return the notes whose code was not said of the same runs before."""
+    codes = {note.code for note in said}
+    return [note for note in found if note.code not in codes]
 
 
 def frame_of(

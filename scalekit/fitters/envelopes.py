@@ -11,14 +11,14 @@ import pandas as pd
 
 from scalekit.errors import FitError, InputError
 from scalekit.fitters.exponents import exponent_interval
-from scalekit.fitters.fitted import Fit, check_level
+from scalekit.fitters.fitted import Fit
 from scalekit.fitters.fitting import RESAMPLES, fit
 from scalekit.fitters.isoflops import FEWEST_BUDGETS
 from scalekit.fitters.pooling import pooling_notes
 from scalekit.fitters.problem import Problem
 from scalekit.fitters.solver import solve
 from scalekit.notes import Note
-from scalekit.results import Interval, Provenance, Result, with_notes
+from scalekit.results import Interval, Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
 

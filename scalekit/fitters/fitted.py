@@ -24,7 +24,7 @@ from scalekit.fitters.prediction import (
 )
 from scalekit.fitters.problem import Problem
 from scalekit.notes import Note
-from scalekit.results import Interval, Provenance, Result, with_notes
+from scalekit.results import Interval, Provenance, Result, check_level, with_notes
 from scalekit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -256,16 +256,6 @@ def robust_deviation(values: np.ndarray, spent: int = 0) -> float:
     """
     sizes = np.sort(np.abs(values))
     return float(1.4826 * np.median(sizes[min(spent, len(sizes) - 1) :]))
-
-
-def check_level(confidence_level: float) -> float:
-    """Return `confidence_level`; raise InputError where it is not between 0 and 1."""
-    if not 0 < confidence_level < 1:
-        raise InputError(
-            "confidence_level (--level) must lie between 0 and 1, such as 0.95; got "
-            f"{confidence_level}."
-        )
-    return float(confidence_level)
 
 
 def _parameter_table(table: pd.DataFrame, confidence_level: float) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.fitters.diagnostics import diagnose, sensitivity_table
-from scalekit.fitters.fitted import Fit, check_level
+from scalekit.fitters.fitted import Fit
 from scalekit.fitters.intervals import choose_method, draw_parameters
 from scalekit.fitters.law import Law
 from scalekit.fitters.objectives import Objective
@@ -24,6 +24,7 @@ from scalekit.fitters.preparing import (
     with_start,
 )
 from scalekit.fitters.search import describe_search, distinct_optima, optimise
+from scalekit.results import check_level
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable
 

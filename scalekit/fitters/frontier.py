@@ -10,10 +10,10 @@ import pandas as pd
 
 from scalekit.errors import FitError, InputError
 from scalekit.fitters.allocation import Allocation, Cost, allocate, data_scale, loss_at
-from scalekit.fitters.fitted import check_level
 from scalekit.fitters.frontier_result import Frontier
 from scalekit.fitters.intervals import percentile_interval
 from scalekit.notes import Note
+from scalekit.results import check_level
 from scalekit.units import format_quantity, format_scale
 
 if TYPE_CHECKING:

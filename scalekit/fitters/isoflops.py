@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import FitError, InputError
-from scalekit.fitters.fitted import check_level
 from scalekit.fitters.fitting import RESAMPLES
 from scalekit.fitters.isoflop_result import Isoflops
 from scalekit.fitters.pooling import pooling_notes
@@ -25,7 +24,7 @@ from scalekit.fitters.valleys import (
     valley,
 )
 from scalekit.notes import Note
-from scalekit.results import Provenance
+from scalekit.results import Provenance, check_level
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
 from scalekit.units import format_scale

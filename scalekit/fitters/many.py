@@ -17,7 +17,6 @@ from scalekit.fitters.combination_store import (
     combination_values,
 )
 from scalekit.fitters.combined import Combination, combine, count_of
-from scalekit.fitters.fitted import check_level
 from scalekit.fitters.forecast_words import describe_scores, short_curve_notes
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
@@ -26,7 +25,7 @@ from scalekit.fitters.prediction import Prediction
 from scalekit.fitters.study import Rows, make_study
 from scalekit.fitters.study_inputs import choose_along, size_of
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
+from scalekit.results import Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable
 

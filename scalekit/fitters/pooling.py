@@ -1,20 +1,23 @@
-"""Rows that one curve is laid through although a column tells recipes apart: said, not guessed."""
+"""Rows that one curve is laid through although a column tells them apart: said, not guessed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scalekit.columns import ROLES
 from scalekit.notes import Note
 from scalekit.tables import RunTable
+from scalekit.units import format_quantity
 
 MOST_VALUES = 20  # a column of text with more names runs, or is prose
 SIZES = ("params", "tokens", "samples")
+UNEXPLAINED = 0.25  # of a scale's logarithm, beyond what the law's scales say of it
 # words in the name of a column that tells runs apart, not recipes
 _OF_RUNS = re.compile(r"(^|.*[^a-z])(run|runs|id|ids|uuid|seed|job|trial)($|[^a-z].*)|name", re.I)
 
@@ -41,6 +44,30 @@ def pooling_notes(frame: pd.DataFrame, runs: Any = None) -> Iterator[Note]:
         f"Python read_runs(...).where('{names[0]}={values[0]}')), or compare them: scalekit "
         f"compare --by {quote(names[0])} (in Python compare(runs, by='{names[0]}')).",
     )
+
+
+def left_out_notes(frame: pd.DataFrame, scales: Sequence[str]) -> Iterator[Note]:
+    """Yield a warning for each scale that varies among `frame` on its own, but is not in the law.
+
+    A scale that goes with those of the law (tokens at a fixed ratio to params) is no such; with
+    flops in the law, tokens follow from params.
+    """
+    known = np.stack([np.ones(len(frame)), *(np.log(frame[name]) for name in scales)], axis=1)
+    for name in SIZES[:1] if "flops" in scales else SIZES:
+        if name in scales or name not in frame or not (frame[name] > 0).all():
+            continue
+        size = np.log(frame[name].to_numpy(float))
+        left = size - known @ np.linalg.lstsq(known, size, rcond=None)[0]
+        if np.sqrt(np.mean(left**2)) > UNEXPLAINED:
+            low, high = frame[name].min(), frame[name].max()
+            yield Note(
+                "scale_left_out",
+                "warning",
+                f"{name} goes from {format_quantity(low)} to {format_quantity(high)} on its own, "
+                f"but the law knows {' and '.join(scales)} only: what {name} does to the loss is "
+                f"scatter to it. Take a law of both (see `scalekit laws`), or runs of one {name} "
+                "(--where).",
+            )
 
 
 def pooled_columns(frame: pd.DataFrame) -> list[Any]:

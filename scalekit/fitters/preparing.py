@@ -14,7 +14,7 @@ from scalekit.errors import FitError, InputError, did_you_mean
 from scalekit.fitters.law import Law
 from scalekit.fitters.laws import as_law
 from scalekit.fitters.objectives import Objective
-from scalekit.fitters.pooling import pooling_notes
+from scalekit.fitters.pooling import left_out_notes, pooling_notes
 from scalekit.fitters.starts import centred_on
 from scalekit.moderation import SEED_DF, noise_precision
 from scalekit.notes import Note
@@ -154,7 +154,7 @@ def prepare(
         clusters,
         repeated,
         with_runs(locate_by(kept.index, source), kept),
-        (*unique.values(), *pooling_notes(kept, runs), *told),
+        (*unique.values(), *pooling_notes(kept, runs), *left_out_notes(kept, law.scales), *told),
         provenance,
     )
 

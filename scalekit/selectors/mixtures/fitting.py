@@ -9,6 +9,7 @@ import numpy as np
 
 from scalekit.errors import InputError
 from scalekit.notes import Note
+from scalekit.results import check_level
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.mixtures.catalogue import mixing_law
 from scalekit.selectors.mixtures.crossval import FOLDS, REPEATS, compare_laws
@@ -59,8 +60,7 @@ def fit_mixture(
     >>> bool(fitted.accuracy()["r2"][0] > 0.99)
     True
     """
-    if not 0 < confidence_level < 1:
-        raise InputError(f"confidence_level is {confidence_level:g}; it lies between 0 and 1.")
+    check_level(confidence_level)
     if folds < 2 or repeats < 1:
         raise InputError(f"folds ({folds}) must be 2 or more and repeats ({repeats}) 1 or more.")
     read = read_pilots(pilots, shares, targets, scales)

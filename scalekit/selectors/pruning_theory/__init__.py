@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from scalekit.lazy import names_on_use
 
 _PUBLIC = {
     "Perceptron": "perceptron_result",
@@ -16,13 +15,4 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(
-            f"module 'scalekit.selectors.pruning_theory' has no attribute '{name}'"
-        )
-    return getattr(
-        importlib.import_module(f"scalekit.selectors.pruning_theory.{_PUBLIC[name]}"), name
-    )
+__getattr__ = names_on_use(__name__, _PUBLIC)

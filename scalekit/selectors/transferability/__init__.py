@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from scalekit.lazy import names_on_use
 
 _PUBLIC = {"Transferability": "ranking", "measures": "ranking", "transferability": "ranking"}
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+__getattr__ = names_on_use(__name__, _PUBLIC)

@@ -5,8 +5,7 @@ Names are resolved on first use, so that importing the package loads neither tor
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from scalekit.lazy import names_on_use
 
 _PUBLIC = {
     "Sample": "scalekit.selectors.transport.samples",
@@ -30,9 +29,4 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = names_on_use(__name__, _PUBLIC)

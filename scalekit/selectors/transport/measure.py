@@ -12,7 +12,7 @@ import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.notes import Note
-from scalekit.results import Interval, Provenance, Result, with_notes
+from scalekit.results import Interval, Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.transport.budget import CostEstimate, Method, check_memory
 from scalekit.selectors.transport.samples import Sample, as_sample, check_same_features
@@ -147,10 +147,7 @@ def distance(
     check_same_features(left, right)
     if cost not in ("features", "labels"):
         raise InputError(f"Unknown cost '{cost}'. Use 'features' or 'labels'.")
-    if not 0 < confidence_level < 1:
-        raise InputError(
-            f"confidence_level (--level) must lie between 0 and 1; got {confidence_level}."
-        )
+    check_level(confidence_level)
     plan = check_memory(method, len(left), len(right), left.dim, directions)
     if plan.seconds > TELL_ABOVE_SECONDS:
         print(f"distance: {plan}", file=sys.stderr)

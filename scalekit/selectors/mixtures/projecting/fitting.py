@@ -10,7 +10,7 @@ import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
 from scalekit.notes import Note
-from scalekit.results import Provenance, hash_frame
+from scalekit.results import Provenance, check_level, hash_frame
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.mixtures.projecting.distances import distance_tables
 from scalekit.selectors.mixtures.projecting.drawing import EXPONENT_DRIFT, OWN_DRIFT
@@ -65,10 +65,7 @@ def project(
     """
     if form not in ("surface", *FORMS):
         raise InputError(f"Unknown form '{form}'. {did_you_mean(form, ('surface', *FORMS))}")
-    if not 0 < confidence_level < 1:
-        raise InputError(
-            f"confidence_level (--level) must lie between 0 and 1; got {confidence_level}."
-        )
+    check_level(confidence_level)
     if draws < LEAST_DRAWS:
         raise InputError(f"draws must be at least {LEAST_DRAWS} for an interval; got {draws}.")
     if isinstance(distances, str):
