@@ -168,9 +168,11 @@ def answer_of(summary: str) -> list[str]:
 def check_level(confidence_level: float, above: float = 0.0) -> float:
     """Return `confidence_level`; raise InputError where it is not between `above` and 1."""
     if not above < confidence_level < 1:
+        level = confidence_level
+        percent = f" For {level:g}% give {level / 100:g}." if 1 < level < 100 else ""
         raise InputError(
             f"confidence_level (--level) must lie between {above:g} and 1, such as 0.95; got "
-            f"{confidence_level}."
+            f"{level}.{percent}"
         )
     return float(confidence_level)
 

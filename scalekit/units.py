@@ -99,3 +99,12 @@ def transformer_flops_per_token(
     attention = 2 * 2 * context * width
     head = 2 * vocabulary * width
     return float(3 * (layers * (projections + attention) + head))
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, with as many digits as it has, up to four.
+
+    >>> percent(0.95), percent(0.995), percent(0.07)
+    ('95%', '99.5%', '7%')
+    """
+    return f"{100 * share:.4g}%"

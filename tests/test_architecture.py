@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "scalekit"
 GROUND = {
     *("errors", "notes", "units", "seeds", "results", "files", "version", "loading"),
-    *("columns", "rows", "tables", "axes", "moderation", "lazy"),
+    *("columns", "rows", "tables", "axes", "moderation", "lazy", "names"),
 }
 ROOMS = {
     "data": GROUND,

@@ -123,3 +123,37 @@ def test_power_without_a_log_uses_the_published_table() -> None:
     code, _, err = run("power", "--benchmark", "mmlu", "--seeds", "two")
     assert code == 1
     assert "whole numbers" in err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_metric_of_unknown_direction_can_be_said_to_be_better_lower(
+    command: str, table: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.csv"
+    pd.read_csv(table).rename(columns={"acc": "toxicity"}).to_csv(log, index=False)
+    asked = (command, log, "--columns", "value=toxicity")
+    plain, said = run(*asked), run(*asked, "--lower-is-better", "toxicity")
+    told = (
+        "warning: Not known whether higher is better for toxicity: taken as higher. Say "
+        "lower_is_better=[...] (--lower-is-better NAME) if it is lower. [direction-assumed]"
+    )
+    assert told in plain[2]
+    assert (said[0], "direction-assumed" in said[2]) == (0, False)
+
+
+def test_a_second_log_that_is_not_there_is_said_to_be_missing(table: Path) -> None:
+    code, _, err = run("compare-models", table, "other.csv")
+    assert code == 1
+    assert err == (
+        "error: 'other.csv' is no second log: there is no such file. Give the log of the other "
+        "recipe, or two names of recipes.\n"
+    )
+
+
+def test_a_plan_of_one_seed_says_that_the_seed_noise_is_taken_for_known() -> None:
+    _, _, err = run("power", "--benchmark", "mmlu", "--seeds", "1,2")
+    assert (
+        "info: Designs of 1 seed take the seed SD for known, those of more estimate it: 1 seed may "
+        "seem to find more than 2, and does as far as the SD is right. [one-seed-known]"
+    ) in err
+    assert "one-seed-known" not in run("power", "--benchmark", "mmlu", "--seeds", "2,3")[2]

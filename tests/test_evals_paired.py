@@ -165,6 +165,24 @@ def test_verdicts_follow_p_adjusted_over_benchmarks() -> None:
     assert ((loose["verdict"] == "real") == (loose["p"] < 0.05)).all()
 
 
+def test_a_p_value_is_called_adjusted_where_it_is() -> None:
+    told = sk.compare_models(sk.example_evals(), "base", "decay", metric="acc").table
+    said = dict(zip(told["benchmark"], told["sentence"], strict=True))
+    assert "adjusted p = 0.035)" in said["digits_noisy"]
+    assert "], p = 0.11)" in said["(average)"]
+
+
+def test_the_plot_says_where_lower_is_better() -> None:
+    labels = [
+        sk.compare_models(sk.example_evals(), "base", "decay", metric=metric).plot().get_xlabel()
+        for metric in ("acc", "nll")
+    ]
+    assert labels == [
+        "base minus decay, with 95% intervals",
+        "base minus decay, with 95% intervals (lower is better)",
+    ]
+
+
 def test_adjusted_p_values_are_those_of_statsmodels() -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     p = np.random.default_rng(0).random(20) ** 3
@@ -200,8 +218,13 @@ def test_items_that_one_recipe_lacks_are_left_out_and_told() -> None:
 def test_different_items_cannot_be_paired() -> None:
     table = log({"arc_easy": recipes(np.random.default_rng(6), 3, 50)})
     table["item"] = table["item"] + 1000 * (table["model"] == "b")
-    with pytest.raises(InputError, match="no item was answered by all seeds of 'a' and 'b'"):
+    with pytest.raises(InputError) as refused:
         sk.compare_models(table)
+    assert str(refused.value) == (
+        "arc_easy (acc): no item was answered by all seeds of 'a' and 'b' ('a' answered '0', '1', "
+        "...; 'b' answered '1000', '1001', ...). Evaluate both on the same items, or give the "
+        "items the same ids."
+    )
 
 
 # --- one seed
@@ -261,6 +284,13 @@ def test_one_recipe_with_one_seed_takes_the_noise_of_the_other_and_says_so() -> 
     assert found.table["variance_seeds"].iloc[0] == pytest.approx(spread * (1 + 1 / 4))
 
 
+def test_one_seed_against_two_finds_differences_of_a_finite_size() -> None:
+    a, b = recipes(np.random.default_rng(10), 2, 500)
+    row = sk.compare_models(log({"new_task": (a, b[:1])})).table.iloc[0]
+    shift = stats.nct.ppf(0.2, row["df"], row["detectable"] / row["standard_error"])
+    assert shift == pytest.approx(stats.t.ppf(0.975, row["df"]))  # found with a power of 80%
+
+
 def test_own_seeds_can_be_moderated_over_benchmarks() -> None:
     rng = np.random.default_rng(8)
     pairs = {f"t{k}": recipes(rng, 2, 500) for k in range(12)}
@@ -281,7 +311,9 @@ def test_own_seeds_can_be_moderated_over_benchmarks() -> None:
         ({"adjust": "bonferoni"}, "No correction 'bonferoni'"),
         ({"costs": {"sed": 1}}, "No cost 'sed'. Did you mean 'seed'"),
         ({"costs": {"seed": -1}}, "cost of a seed must be"),
-        ({"confidence_level": 95}, "must lie between 0.5 and 1, such as 0.95; got 95"),
+        ({"last": 0}, r"last \(--last\) is a number of checkpoints, 1 or more; got 0\."),
+        ({"margin": 1}, "A margin of 1 .* more than half of the scale: .* a point is 0.01"),
+        ({"confidence_level": 95}, r"must lie between 0.5 and 1, such as 0\.95; got 95"),
         ({"a": "a"}, "Name the two recipes"),
         ({"a": "a", "b": "a"}, "compared with itself"),
         ({"a": "a", "b": "x"}, "No recipe 'x'"),
@@ -320,6 +352,31 @@ def test_all_correct_is_told_and_not_called_real() -> None:
     found = sk.compare_models({"a": np.ones((3, 50)), "b": np.ones((3, 50))})
     assert found.verdict() == "not resolved"
     assert "constant-metric" in notes_of(found)
+
+
+def test_few_items_that_all_are_answered_right_do_not_show_recipes_to_be_equal() -> None:
+    found = sk.compare_models({"a": np.ones((2, 20)), "b": np.ones((2, 20))}, margin=0.05)
+    assert found.table["sentence"].tolist() == [
+        "benchmark (score): not resolved. a minus b: 0 (95% interval [-0.09514, 0.09514], p = 1); "
+        "this design finds differences from 0.13."
+    ]
+
+
+def test_three_items_do_not_tell_two_checkpoints_apart() -> None:
+    answers = {"a": np.ones((1, 3)), "b": np.zeros((1, 3))}
+    assert sk.compare_models(answers, seed_sd=0.0).verdict() == "not resolved"
+
+
+@pytest.mark.parametrize(("right", "n"), [((0.98, 0.95), 20), ((0.99, 0.97), 50), ((0.5, 0.5), 20)])
+def test_intervals_cover_where_hardly_an_item_is_answered_wrong(
+    right: tuple[float, float], n: int
+) -> None:
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        a, b = (rng.random((1, n)) < share for share in right)
+        found = crossed_difference(a, b, None, (0.0, np.inf))
+        covered += abs(found.estimate - (right[0] - right[1])) <= found.half_width()
+    assert covered / 400 > 0.93
 
 
 # --- the result

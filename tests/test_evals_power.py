@@ -157,3 +157,11 @@ def test_the_result_has_the_shared_form(tmp_path: Path) -> None:
     assert len(found.plot().lines) >= 3
     with pytest.raises(InputError, match="Say which difference is to be found"):
         sk.power(benchmark="mmlu").cheapest()
+
+
+def test_a_difference_in_points_is_refused_for_accuracies() -> None:
+    with pytest.raises(InputError) as refused:
+        sk.power(benchmark="mmlu", difference=3)
+    assert str(refused.value) == (
+        "A difference of 3 in accuracy cannot be: scores are in fractions of 1, so a point is 0.01."
+    )

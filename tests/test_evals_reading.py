@@ -492,3 +492,117 @@ def test_names_say_seed_step_direction_chance_and_framing() -> None:
     assert known_chance("mmlu_abstract_algebra") == 0.25
     assert known_chance("winogrande_val_rc_5shot") == 0.5
     assert framing("arc_easy_rc_5shot") == ("arc_easy_5shot", "cloze")
+
+
+# --- what a table says besides
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_names_of_a_table_stay_as_they_are_written(tmp_path: Path) -> None:
+    lines = "model,item,score\n01,007,1\n01,7,0\n1,007,0\n1,7,1\n"
+    frame = sk.read_evals(write(tmp_path / "log.csv", lines)).frame
+    assert frame["recipe"].tolist() == ["01", "01", "1", "1"]
+    assert frame["item"].tolist() == ["007", "7", "007", "7"]
+    rows = '{"model": "a", "item": "007", "score": 1}\n{"model": "a", "item": "7", "score": 0}\n'
+    assert sk.read_evals(write(tmp_path / "log.jsonl", rows)).frame["item"].tolist() == ["007", "7"]
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    twice = pd.concat([tidy(), tidy()[["acc"]]], axis=1)
+    with pytest.raises(InputError) as refused:
+        sk.read_evals(twice)
+    assert str(refused.value) == ("table has more than one column named 'acc'. Rename all but one.")
+
+
+def test_recipes_may_be_called_true_and_false(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.csv", "ema,item,correct\nTrue,1,True\nFalse,1,False\n")
+    frame = sk.read_evals(log, recipe="ema").frame
+    assert frame[["recipe", "value"]].to_numpy().tolist() == [["True", 1.0], ["False", 0.0]]
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".jsonl.gz"])
+def test_compressed_tables_are_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"log{suffix}"
+    if suffix == ".csv.gz":
+        tidy().to_csv(path, index=False)
+    else:
+        tidy().to_json(path, orient="records", lines=True)
+    pd.testing.assert_frame_equal(sk.read_evals(path).frame, sk.read_evals(tidy()).frame)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_of_several_tables_without_recipes_each_is_one(tmp_path: Path, suffix: str) -> None:
+    for name, part in tidy().groupby("model"):
+        table, path = part.drop(columns="model"), tmp_path / f"{name}{suffix}"
+        if suffix == ".csv":
+            table.to_csv(path, index=False)
+        else:
+            table.to_json(path, orient="records", lines=True)
+    whole = sk.read_evals(tidy()).frame
+    for source in (tmp_path, [tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"]):
+        evals = sk.read_evals(source)
+        pd.testing.assert_frame_equal(evals.frame, whole)
+        assert [note.message for note in evals.notes if note.code == "recipe-from-file"] == [
+            "No column names the recipe: each file is one, by its name: a, b."
+        ]
+
+
+def test_seeds_are_read_out_of_the_names_of_files(tmp_path: Path) -> None:
+    for (name, seed), part in tidy().groupby(["model", "seed"]):
+        part[["task", "doc_id", "acc"]].to_csv(tmp_path / f"{name}-seed{seed}.csv", index=False)
+    pd.testing.assert_frame_equal(
+        sk.read_evals(tmp_path).frame, sk.read_evals(tidy()).frame, check_dtype=False
+    )
+
+
+def test_columns_named_by_seeds_are_seeds() -> None:
+    wide = tidy().pivot_table("acc", ["model", "task", "doc_id"], "seed")
+    evals = sk.read_evals(wide.add_prefix("seed").reset_index().rename(columns=str))
+    assert evals.tasks[["metric", "seeds", "items"]].to_numpy().tolist() == [["score", 2, 20]]
+    assert [note.message for note in evals.notes if note.code == "wide-table"] == [
+        "table: read as a wide table, one column per seed: seed0, seed1."
+    ]
+
+
+def test_columns_without_a_part_are_told() -> None:
+    evals = sk.read_evals(tidy(latency=1.0, mine=2.0))
+    told = "table: not read: latency, mine. Name a part with --columns role=COLUMN."
+    assert [note.message for note in evals.notes if note.code == "columns-not-read"] == [told]
+    assert "columns-not-read" not in codes(sk.read_evals(tidy()))
+
+
+def test_tables_beside_the_logs_of_a_harness_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    row = '{"doc_id": 0, "filter": "none", "metrics": ["acc"], "acc": 1.0, "doc": {}}'
+    write(folder / f"samples_arc_easy_{DATE}.jsonl", row)
+    write(tmp_path / "more.csv", "model,acc\nb,0.5\n")
+    told = f"{tmp_path}: read as logs of a harness; the tables beside are not read: more.csv."
+    notes = sk.read_evals(tmp_path).notes
+    assert [note.message for note in notes if note.code == "tables-not-read"] == [told]
+
+
+def test_a_seed_in_some_names_only_is_told() -> None:
+    names = tidy()["model"].where(tidy()["model"] == "b", "a-seed" + tidy()["seed"].astype(str))
+    evals = sk.read_evals(tidy(model=names).query("model != 'b' or seed == 0").drop(columns="seed"))
+    assert evals.tasks["recipes"].tolist() == [3]
+    assert [note.message for note in evals.notes if note.code == "seed-in-some-names"] == [
+        "'a-seed0' names a seed, 'b' does not: every name is a recipe of its own. Give the seed in "
+        "all names, or in a column."
+    ]
+
+
+def test_frames_of_other_libraries_are_read_and_other_things_refused() -> None:
+    polars = pytest.importorskip("polars")
+    frame = sk.read_evals(polars.from_pandas(tidy())).frame
+    pd.testing.assert_frame_equal(frame, sk.read_evals(tidy()).frame)
+    with pytest.raises(InputError) as refused:
+        sk.read_evals(None)  # type: ignore[arg-type]
+    assert str(refused.value) == (
+        "read_evals takes a path, a list of paths, a frame, or a mapping from recipe to any of "
+        "these or to an array; got NoneType."
+    )

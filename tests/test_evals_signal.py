@@ -22,12 +22,16 @@ from scalekit.evals import (
     implied_decision_accuracy,
     iqm,
     item_table,
+    mean_interval,
     monotonicity,
     probability_of_improvement,
+    sd_interval,
+    wilson_interval,
 )
 from scalekit.evals.aggregates import METRICS
 from scalekit.evals.items import cronbach_alpha, item_statistics
 from scalekit.evals.monotonicity import kendall_tau_b, tau_null_sd
+from scalekit.files import to_json
 
 
 def many(benchmarks: int, recipes: int, signal: float = 2.0, noise: float = 1.0) -> pd.DataFrame:
@@ -356,3 +360,74 @@ def test_what_has_no_noise_to_weigh_by(log: dict, message: str) -> None:
 def test_weights_are_for_one_benchmark_and_metric() -> None:
     with pytest.raises(InputError, match="Name one benchmark and one metric"):
         sk.noise_weights(sk.example_evals())
+
+
+# --- levels
+
+
+LEVELS = {
+    "benchmark_variance": lambda level: sk.benchmark_variance(sk.example_evals(), level),
+    "signal": lambda level: sk.signal(sk.example_evals(), confidence_level=level),
+    "power": lambda level: sk.power(sk.example_evals(), confidence_level=level),
+    "compare": lambda level: sk.compare_models(
+        sk.example_evals(), "base", "decay", confidence_level=level
+    ),
+    "aggregate": lambda level: aggregate([[0.1], [0.2]], confidence_level=level),
+    "mean_interval": lambda level: mean_interval([1.0, 2.0], level),
+    "sd_interval": lambda level: sd_interval([1.0, 2.0], level),
+    "wilson_interval": lambda level: wilson_interval(1, 2, level),
+    "agreement": lambda level: sk.agreement(SCORES, confidence_level=level),
+    "pruning_frontier": lambda level: sk.pruning_frontier(PRUNED, confidence_level=level),
+}
+SCORES = pd.DataFrame({"id": range(20), "el2n": np.arange(20.0), "loss": np.arange(20.0) % 7})
+PRUNED = pd.DataFrame({"fraction": 1.0, "n": [1, 2, 3], "error": 0.1})
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_level_in_percent_is_refused_everywhere(name: str) -> None:
+    with pytest.raises(InputError) as refused:
+        LEVELS[name](95)
+    least = 0.5 if name == "compare" else 0
+    assert str(refused.value) == (
+        f"confidence_level (--level) must lie between {least} and 1, such as 0.95; got 95. For 95% "
+        "give 0.95."
+    )
+
+
+def test_the_level_of_every_interval_is_told_as_it_is() -> None:
+    example = sk.example_evals()
+    assert "] (99.5% interval)" in sk.benchmark_variance(example, 0.995).summary()
+    assert "] (99.5% interval)" in sk.signal(example, confidence_level=0.995).summary()
+    assert ", 99.5% confidence:" in sk.power(example, confidence_level=0.995).summary()
+    found = sk.compare_models(example, "base", "decay", metric="acc", confidence_level=0.995)
+    assert " (99.5% interval [" in found.summary()
+
+
+def test_the_best_metric_is_not_said_to_lead_where_the_next_is_within_its_interval() -> None:
+    told = sk.signal(sk.example_evals()).summary().splitlines()
+    assert told[:2] == [
+        "digits: track nll: signal to seed noise 10.3 [5.09, 39] (95% interval), the next 2.97; "
+        "97% of pairs ordered rightly by one run.",
+        "digits_noisy: track acc: signal to seed noise 5.07 [2.48, 19.2] (95% interval), not "
+        "clearly above the next 4.81; 94% of pairs ordered rightly by one run.",
+    ]
+
+
+def test_a_loaded_rating_writes_what_the_first_one_wrote(tmp_path: Path) -> None:
+    found = sk.signal(sk.example_evals())
+    loaded = sk.load(found.save(tmp_path / "signal.json"))
+    assert to_json(loaded.to_dict()) == to_json(found.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"last": 0}, "last (--last) is a number of checkpoints, 1 or more; got 0."),
+        ({"reference": {"bse": 1.0}}, "reference names the recipe 'bse', which the log has not. "
+         "Did you mean 'base'? There are: augmented, base, decay, noisy_labels."),
+    ],
+)  # fmt: skip
+def test_arguments_that_name_nothing_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        sk.signal(sk.example_evals(), **arguments)
+    assert str(refused.value) == message

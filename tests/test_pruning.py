@@ -159,7 +159,9 @@ def test_trials_overrule_the_theory() -> None:
     found = sk.prune(two_seeds(), 0.3, by="el2n", learning_curve=curve(10.0),
                      trials=trials, chance=0.5)  # fmt: skip
     assert found.manifest["side"] == "easy"
-    lead, error = trial_leads(trials, 0.25)["hard"]
+    leads, share = trial_leads(trials, 0.25)
+    lead, error = leads["hard"]
+    assert share == 0.3
     assert lead == pytest.approx(np.log(1.5), abs=3 * error)
     with pytest.raises(InputError, match="'random' must be among them"):
         trial_leads(trials[trials["side"] != "random"], 0.3)

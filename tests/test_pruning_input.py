@@ -122,7 +122,7 @@ def test_infinite_scores_count_as_the_hardest() -> None:
 
 def test_text_and_missing_labels_are_named() -> None:
     data = table()
-    with pytest.raises(InputError, match=r"'el2n' is not numeric; row 2 holds 'high'"):
+    with pytest.raises(InputError, match=r"'el2n' is not numeric; row 2 holds the text 'high'"):
         bad = data["el2n"].astype(object)
         bad[2] = "high"
         sk.prune(data.assign(el2n=bad), 0.5, by="el2n")
@@ -221,3 +221,106 @@ def test_features_of_prune_are_checked_by_row() -> None:
         sk.prune(table(), 0.5, by="prototypes", side="easy", features=features)
     with pytest.raises(InputError, match="row 9 holds NaN"):
         sk.prune(table(), 0.5, by="el2n", side="easy", features=features, deduplicate=0.1)
+
+
+def written(found: sk.selectors.pruning.Selection, code: str) -> list[str]:
+    return [note.message for note in found.notes if note.code == code]
+
+
+def test_ids_in_text_stay_as_they_are_written(tmp_path: Path) -> None:
+    ids = ["007", "7", "12345678901234567890123", "1e3"]
+    data = pd.DataFrame({"id": ids, "el2n": [0.4, 0.1, 0.3, 0.2]})
+    data.to_csv(tmp_path / "scores.csv", index=False)
+    data.to_parquet(tmp_path / "scores.parquet")
+    seeds = [tmp_path / "scores.csv", tmp_path / "scores.parquet"]
+    assert sk.prune(seeds, 0.5, by="el2n", side="hard").ids.tolist() == [ids[0], ids[2]]
+    features = data[["id"]].assign(a=[1.0, 0.9, 0.0, 0.1], b=[0.0, 0.1, 1.0, 0.9])
+    features.to_csv(tmp_path / "features.csv", index=False)
+    kept = sk.prune(seeds[0], 0.5, by="el2n", side="hard", features=tmp_path / "features.csv",
+                    deduplicate=0.1)  # fmt: skip
+    assert len(kept) == 2
+
+
+def test_ids_that_are_whole_numbers_stay_numbers(tmp_path: Path) -> None:
+    table().assign(id=range(120)).to_csv(tmp_path / "scores.csv", index=False)
+    found = sk.prune(tmp_path / "scores.csv", 0.5, by="el2n", side="hard")
+    assert found.ids.dtype.kind == "i"
+
+
+def test_frames_of_polars_are_read_and_other_things_refused() -> None:
+    polars = pytest.importorskip("polars")
+    found = sk.prune(polars.from_pandas(table()), 0.25, side="hard")
+    assert found.ids.tolist() == sk.prune(table(), 0.25, side="hard").ids.tolist()
+    with pytest.raises(InputError) as refused:
+        sk.prune(None, 0.25)  # type: ignore[arg-type]
+    assert str(refused.value) == (
+        "the table must be a folder or file of scores, or a frame; got NoneType."
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "by", "message"),
+    [
+        (table().assign(label=1), "label", "the table: 'label' is no score but an id, a label or a "
+         "standard error. Scores there: el2n."),
+        (table().assign(el2n="0.5"), "el2n", "the table: the score 'el2n' is not numeric; row 0 "
+         "holds the text '0.5'. Give numbers."),
+        (table().head(0), "el2n", "the table has no rows. Give one row an example."),
+    ],
+)  # fmt: skip
+def test_what_is_no_score_is_named(data: pd.DataFrame, by: str, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        sk.prune(data, 0.5, by=by, side="hard")
+    assert str(refused.value) == message
+
+
+def test_labels_may_be_numbers_and_text() -> None:
+    mixed = table().assign(label=[k if k % 2 else "odd" for k in [1, 2] * 60])
+    assert sk.prune(mixed, 0.5, side="hard").retention()["label"].tolist() == ["1", "odd"]
+
+
+def test_quotas_that_overrule_the_share_are_told() -> None:
+    found = sk.prune(table(), 0.5, side="hard", quotas={0: 10, 1: 5}, balance="label")
+    assert len(found) == 15
+    assert written(found, "quotas_decide") == [
+        "The quotas add up to 15 examples, not the 60 of keep=: quotas= (--quota) decides how many "
+        "stay, and a class without one keeps none."
+    ]
+
+
+def test_evidence_for_the_side_that_nothing_uses_is_told() -> None:
+    found = sk.prune(table(), 0.5, side="hard", learning_curve=curve(), chance=0.5)
+    assert written(found, "evidence_unused") == [
+        "The side is 'hard' as asked: nothing uses learning_curve= and chance=, there for "
+        "side='auto' (--side auto)."
+    ]
+
+
+def test_a_direction_against_the_catalogue_is_told() -> None:
+    found = sk.prune(table(), 0.5, side="hard", higher_is="easy")
+    assert written(found, "direction_against") == [
+        "A large 'el2n' is hard by the catalogue of scores; it is taken as easy, as "
+        "higher_is='easy' (--higher-is) says."
+    ]
+    assert "direction_against" not in codes(sk.prune(table(), 0.5, side="hard", higher_is="hard"))
+
+
+def test_trials_of_another_share_say_which() -> None:
+    trials = pd.DataFrame({"side": ["random", "random", "hard", "hard"], "keep": 0.9,
+                           "error": [0.3, 0.31, 0.2, 0.21]})  # fmt: skip
+    found = sk.prune(table(), 0.5, trials=trials, chance=0.5)
+    assert written(found, "side_chosen") == [
+        "Kept hard: trials that kept 0.9 found 0.67 (hard) times the error of random."
+    ]
+
+
+def test_shares_that_round_to_the_same_percent_keep_their_own_curves() -> None:
+    n = np.geomspace(100, 10000, 4)
+    runs = pd.concat(
+        pd.DataFrame({"fraction": share, "n": n, "error": 3 * n**-exponent})
+        for share, exponent in ((1.0, 0.3), (0.125, 0.31), (0.121, 0.32))
+    )
+    found = sk.pruning_frontier(runs, rng=0)
+    assert found.exponents["curve"].tolist() == [
+        "12.1% kept", "12.5% kept", "100% kept", "frontier",
+    ]  # fmt: skip

@@ -13,6 +13,7 @@ from scalekit.units import (
     PF_DAY,
     format_quantity,
     parse_quantity,
+    percent,
     training_flops,
     transformer_flops_per_token,
 )
@@ -76,3 +77,9 @@ def test_flops_per_token_approach_six_params_as_the_width_grows() -> None:
     params = 12 * layers * width**2
     flops = transformer_flops_per_token(layers, width, context)
     assert flops == pytest.approx(6 * params, rel=1e-3)
+
+
+def test_shares_are_told_in_percent_with_the_digits_they_have() -> None:
+    assert [percent(share) for share in (0.95, 0.995, 0.07, 0.015, 1.0)] == [
+        "95%", "99.5%", "7%", "1.5%", "100%",
+    ]  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from scalekit.cli.common import Json, Level, Output, deliver, handled, parse_pairs
-from scalekit.cli.variance import Benchmark, Columns, Log, Metric
+from scalekit.cli.variance import Benchmark, Columns, Log, Lower, Metric
+from scalekit.errors import InputError
 
 
 @handled
@@ -28,6 +29,7 @@ def compare_models(
     last: Annotated[int, typer.Option(help="Average the last this many checkpoints.")] = 1,
     adjust: Annotated[str, typer.Option(help="Over benchmarks: holm, bh, none.")] = "holm",
     columns: Columns = None,
+    lower: Lower = None,
     level: Level = 0.95,
     as_json: Json = False,
     output: Output = None,
@@ -41,12 +43,16 @@ def compare_models(
     from scalekit.evals import read_evals
 
     columns_as = parse_pairs(columns, "--columns")
-    if a is not None and b is None and Path(a).exists():
+    source: Any = log
+    if a is not None and b is None:
+        if not Path(a).exists():
+            raise InputError(
+                f"'{a}' is no second log: there is no such file. Give the log of the other recipe, "
+                "or two names of recipes."
+            )
         names = _names(log, Path(a))
-        evals = read_evals({names[0]: log, names[1]: Path(a)}, columns=columns_as)
-        a, b = names
-    else:
-        evals = read_evals(log, columns=columns_as)
+        source, (a, b) = {names[0]: log, names[1]: Path(a)}, names
+    evals = read_evals(source, columns=columns_as, lower_is_better=lower or ())
     verdict = compare(
         evals.select(benchmark), a, b, metric=metric, seed_sd=_seed_sd(seed_sd), margin=margin,
         last=last, adjust=adjust, confidence_level=level,

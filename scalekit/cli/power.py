@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scalekit.cli.common import Json, Level, Output, deliver, handled, parse_pairs
-from scalekit.cli.variance import Columns, Metric
+from scalekit.cli.variance import Columns, Lower, Metric
 
 
 def _integers(text: str | None, option: str) -> list[int] | None:
@@ -36,6 +36,7 @@ def power(
         str | None, typer.Option(help="Costs in answers: seed=100000,item=100,answer=1.")
     ] = None,
     columns: Columns = None,
+    lower: Lower = None,
     level: Level = 0.95,
     as_json: Json = False,
     output: Output = None,
@@ -45,7 +46,10 @@ def power(
     from scalekit.evals import power as plan
     from scalekit.evals import read_evals
 
-    evals = None if log is None else read_evals(log, columns=parse_pairs(columns, "--columns"))
+    evals = None
+    if log is not None:
+        columns_as = parse_pairs(columns, "--columns")
+        evals = read_evals(log, columns=columns_as, lower_is_better=lower or ())
     result = plan(
         evals, benchmark=benchmark, metric=metric, difference=difference,
         seeds=_integers(seeds, "--seeds") or [], items=_integers(items, "--items"),

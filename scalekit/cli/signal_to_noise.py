@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scalekit.cli.common import Json, Level, Output, deliver, handled, parse_pairs
-from scalekit.cli.variance import Benchmark, Columns, Log, Metric
+from scalekit.cli.variance import Benchmark, Columns, Log, Lower, Metric
 
 
 @handled
@@ -20,6 +20,7 @@ def signal(
     benchmark: Benchmark = None,
     metric: Metric = None,
     columns: Columns = None,
+    lower: Lower = None,
     level: Level = 0.95,
     as_json: Json = False,
     output: Output = None,
@@ -28,7 +29,8 @@ def signal(
     from scalekit.evals import read_evals
     from scalekit.evals import signal as rate
 
-    evals = read_evals(log, columns=parse_pairs(columns, "--columns"))
+    columns_as = parse_pairs(columns, "--columns")
+    evals = read_evals(log, columns=columns_as, lower_is_better=lower or ())
     deliver(
         rate(evals.select(benchmark, metric), noise=noise, last=last, confidence_level=level),
         as_json,

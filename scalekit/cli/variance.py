@@ -22,6 +22,11 @@ Columns = Annotated[
     ),
 ]
 
+Lower = Annotated[
+    list[str] | None,
+    typer.Option("--lower-is-better", help="A metric that is better lower; may be repeated."),
+]
+
 
 @handled
 def variance(
@@ -29,6 +34,7 @@ def variance(
     benchmark: Benchmark = None,
     metric: Metric = None,
     columns: Columns = None,
+    lower: Lower = None,
     level: Level = 0.95,
     as_json: Json = False,
     output: Output = None,
@@ -36,5 +42,6 @@ def variance(
     """Variance components of each benchmark: items, seeds, steps, samples; signal to noise."""
     from scalekit.evals import benchmark_variance, read_evals
 
-    evals = read_evals(log, columns=parse_pairs(columns, "--columns"))
+    columns_as = parse_pairs(columns, "--columns")
+    evals = read_evals(log, columns=columns_as, lower_is_better=lower or ())
     deliver(benchmark_variance(evals.select(benchmark, metric), level), as_json, output)

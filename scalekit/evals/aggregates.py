@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scalekit.errors import InputError, did_you_mean
 from scalekit.evals.standard_errors import t_quantile
-from scalekit.results import Interval
+from scalekit.results import Interval, check_level
 from scalekit.seeds import RandomState, as_generator
 
 Array = NDArray[np.float64]
@@ -88,6 +88,7 @@ def aggregate(
     Runs are resampled within each task (stratified); the same `rng` gives the same interval.
     Raises InputError for one run, NaN values and unknown metrics.
     """
+    check_level(confidence_level)
     x = np.asarray(scores, dtype=np.float64)
     if metric not in METRICS:
         raise InputError(f"No aggregate '{metric}'. {did_you_mean(metric, METRICS)}")

@@ -35,7 +35,7 @@ def assemble(
     for column, default in DEFAULTS.items():
         if column not in frame:
             frame[column] = default
-    frame = _one_scale_each(_numbers(_labels(frame), source), told)
+    frame = _one_scale_each(_numbers(_labels(frame, source), source), told)
     frame, left_out["NaN value"] = _without_nan(frame, source, told)
     frame, left_out["repeated row"] = _without_repeats(frame, source, told)
     frame = one_unit(frame, unit, told)
@@ -53,14 +53,15 @@ def assemble(
     return Evals(frame[columns].reset_index(drop=True), tasks, tuple(told), provenance)
 
 
-def _labels(frame: pd.DataFrame) -> pd.DataFrame:
+def _labels(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     for column in SETTLED:
         missing = frame[column].isna()
         if missing.any():
             row = int(np.flatnonzero(missing)[0]) + 1
             raise InputError(
-                f"Column '{column}' is empty in {int(missing.sum())} rows (first: row {row}). "
-                "Fill it, or leave those rows out."
+                f"{source}: column '{column}' is empty in {int(missing.sum())} rows (first: row "
+                f"{row}). Fill it, or leave those rows out; in text, names such as None and NA "
+                "count as empty."
             )
         if column != "seed":
             frame[column] = frame[column].astype(str)

@@ -95,10 +95,24 @@ def crossed_difference(
         raise InputError("NaN among the answers. Leave out items that a seed did not answer.")
     per_item = x.mean(axis=0) - y.mean(axis=0)
     item = item_variance(per_item, clusters)
+    least = _least_item_variance(x, y)
     interaction = sum(interaction_mean_square(m) / m.size for m in (x, y))
     seed = _seed_part(x, y) if seed_variance is None else _given(seed_variance, x, y)
-    return Difference(float(per_item.mean()), item.variance, seed.variance, interaction,
-                      item.df, seed.df)  # fmt: skip
+    return Difference(float(per_item.mean()), max(item.variance, least), seed.variance,
+                      interaction, item.df, seed.df)  # fmt: skip
+
+
+def _least_item_variance(x: Array, y: Array) -> float:
+    """Return the item variance of answers of 0 and 1 of which two differ, one each way; else zero.
+
+    Near 0 and 1 hardly an item tells two recipes apart, and where none does the variance is zero
+    by luck: at 20 items and 98% right two thirds of intervals covered. Two pseudo-answers are what
+    Bonett and Price (2012, J. Educ. Behav. Stat. 37:479) add to paired proportions.
+    """
+    if not all(((answers == 0) | (answers == 1)).all() for answers in (x, y)):
+        return 0.0
+    k = 2 / (1 / len(x) + 1 / len(y))
+    return float(2 / (k * (x.shape[1] + 2) ** 2))
 
 
 def interaction_mean_square(scores: Array) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -28,6 +28,10 @@ class LogRows:
     notes: list[Note] = field(default_factory=list)
     chance: dict[str, float] = field(default_factory=dict)
     direction: dict[str, int] = field(default_factory=dict)
+
+    def with_notes(self, *notes: Note) -> LogRows:
+        """Return the same rows with these notes too."""
+        return replace(self, notes=[*self.notes, *notes])
 
     @classmethod
     def join(cls, parts: list[LogRows]) -> LogRows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from scalekit.errors import InputError, did_you_mean
 from scalekit.evals.additions import checked_costs
 from scalekit.evals.adjust import benjamini_hochberg, holm
+from scalekit.evals.conventions import is_proportion
 from scalekit.evals.model_comparison import ModelComparison
 from scalekit.evals.pairing import Pair, average_pair, pair_up
 from scalekit.evals.reading import Source, as_evals
@@ -19,9 +20,6 @@ from scalekit.evals.table import Evals, require_levels
 from scalekit.evals.verdicts import resolve, sentence, verdict
 from scalekit.notes import Note
 from scalekit.results import check_level
-
-if TYPE_CHECKING:
-    pass
 
 ADJUSTMENTS = {"holm": holm, "bh": benjamini_hochberg, "none": lambda p: np.asarray(p, float)}
 
@@ -64,6 +62,8 @@ def compare_models(
     if adjust not in ADJUSTMENTS:
         raise InputError(f"No correction '{adjust}'. {did_you_mean(adjust, ADJUSTMENTS)}")
     check_level(confidence_level, above=0.5)
+    if last < 1:
+        raise InputError(f"last (--last) is a number of checkpoints, 1 or more; got {last}.")
     prices = checked_costs(costs)
     chosen = evals.select(metric=metric) if metric else evals
     notes = list(evals.notes)
@@ -179,6 +179,11 @@ def _row(
     limit = margin.get(pair.benchmark) if isinstance(margin, Mapping) else margin
     if limit is not None and not limit > 0:
         raise InputError(f"The margin of {pair.benchmark} must be positive; got {limit}.")
+    if limit is not None and is_proportion(pair.metric) and limit > 0.5:
+        raise InputError(
+            f"A margin of {limit:g} for {pair.benchmark} ({pair.metric}) is more than half of the "
+            "scale: scores are in fractions of 1, so a point is 0.01."
+        )
     return head | {
         "standard_error": d.standard_error, "df": d.df, "ci_lower": d.estimate - half,
         "ci_upper": d.estimate + half, "p": d.p_value(),

@@ -57,7 +57,8 @@ def pair_up(
     if not complete.any():
         raise InputError(
             f"{benchmark.label}: no item was answered by all seeds of '{systems[0]}' and "
-            f"'{systems[1]}'. Evaluate both on the same items, or check the item ids."
+            f"'{systems[1]}' ({_first_items(benchmark, systems, values)}). Evaluate both on the "
+            "same items, or give the items the same ids."
         )
     left_out = len(complete) - int(complete.sum())
     if left_out:
@@ -93,6 +94,15 @@ def pair_up(
     within = sum(block.sample_squares for block in blocks) / df / last if df else 0.0
     noise = noise_of(a, b, difference, given, within, shared["samples"])
     return Pair(**shared, seed_source=seed.source, difference=difference, noise=noise)
+
+
+def _first_items(benchmark: Benchmark, systems: tuple[str, str], values: list[Array]) -> str:
+    """Return which items the recipes begin with, so that ids written in two ways are seen."""
+    told = []
+    for name, answers in zip(systems, values, strict=True):
+        own = benchmark.items[np.isfinite(answers).any(axis=0)]
+        told.append(f"'{name}' answered {', '.join(map(repr, own[:2])) or 'none'}, ...")
+    return "; ".join(told)
 
 
 def _of_scores(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scalekit.units import percent
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -78,13 +80,14 @@ def plot_forest(result: ModelComparison, ax: Axes | None = None) -> Axes:
         axes.plot(table.loc[refused, "difference"], y[refused], "x", label="refused",
                   color=VERDICTS["refused"])  # fmt: skip
     axes.axvline(0, color="#333333", linewidth=0.8)
-    if isinstance(result.margin, float):
+    if isinstance(result.margin, (int, float)):
         axes.axvspan(-result.margin, result.margin, color="#009E73", alpha=0.12, linewidth=0,
                      label="margin")  # fmt: skip
     axes.set_yticks(y, names)
     axes.set_ylim(len(table) - 0.5, -0.5)
     a, b = result.systems
-    axes.set_xlabel(f"{a} minus {b}, with {result.confidence_level:.0%} intervals")
+    lower = " (lower is better)" if (table["direction"] < 0).all() else ""
+    axes.set_xlabel(f"{a} minus {b}, with {percent(result.confidence_level)} intervals{lower}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     return axes
 

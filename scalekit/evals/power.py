@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 from scalekit.errors import InputError
 from scalekit.evals.additions import checked_costs, design_cost
 from scalekit.evals.blocks import rows_of
-from scalekit.evals.conventions import PUBLISHED_SEED_NOISE, published_seed_noise
+from scalekit.evals.conventions import (
+    PUBLISHED_SEED_NOISE,
+    is_proportion,
+    published_seed_noise,
+)
 from scalekit.evals.decomposing import ASSUMED_DIFFERENCE
 from scalekit.evals.planning import NoiseModel
 from scalekit.evals.reading import Source, as_evals
 from scalekit.evals.variance import benchmark_variance
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
+from scalekit.results import Provenance, Result, check_level, with_notes
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +62,8 @@ class PowerTable(Result):
     def summary(self) -> str:
         """Return the answer per benchmark, then the table."""
         lines = [
-            f"Detectable difference at {self.target_power:.0%} power, "
-            f"{self.confidence_level:.0%} confidence:"
+            f"Detectable difference at {percent(self.target_power)} power, "
+            f"{percent(self.confidence_level)} confidence:"
         ]
         if self.difference is not None:
             lines += self._answers()
@@ -71,7 +76,8 @@ class PowerTable(Result):
         for key in dict.fromkeys(zip(self.table["benchmark"], self.table["metric"], strict=True)):
             row = best.get(key)
             design = (
-                f"{row.seeds} seeds per recipe, {row.items:,} items, {row.samples} samples "
+                f"{row.seeds} seed{'s' * (row.seeds > 1)} per recipe, {row.items:,} items, "
+                f"{row.samples} sample{'s' * (row.samples > 1)} an answer "
                 f"(power {row.power:.0%}, cost {row.cost:,.0f} answers)"
                 if row is not None
                 else "none of these designs"
@@ -148,6 +154,7 @@ def power(
     >>> round(float(table["detectable"].iloc[0]), 3)
     0.017
     """
+    check_level(confidence_level)
     prices = checked_costs(costs)
     if difference is not None and not difference > 0:
         raise InputError(f"The difference to find must be positive; got {difference}.")
@@ -157,6 +164,11 @@ def power(
         noise, sizes, notes, provenance = _from_log(source, benchmark, metric, seed_sd)
     rows = []
     for (name, measure), model in noise.items():
+        if difference is not None and is_proportion(measure) and difference >= 1:
+            raise InputError(
+                f"A difference of {difference:g} in {measure} cannot be: scores are in fractions "
+                "of 1, so a point is 0.01."
+            )
         grid = np.meshgrid(
             np.asarray(seeds), np.asarray(items or [sizes[name, measure]]), np.asarray(samples),
             indexing="ij",
@@ -178,6 +190,12 @@ def power(
                 )
             )
     table = pd.concat(rows, ignore_index=True)
+    if set(table["seeds"]) > {1}:
+        notes.append(
+            Note("one-seed-known", "info", "Designs of 1 seed take the seed SD for known, those of "
+                 "more estimate it: 1 seed may seem to find more than 2, and does as far as the SD "
+                 "is right.")
+        )  # fmt: skip
     labels = {f"{name} ({measure})": model for (name, measure), model in noise.items()}
     return PowerTable(table, labels, difference, target_power, confidence_level, prices,
                       tuple(notes), provenance)  # fmt: skip
@@ -267,14 +285,9 @@ def _from_log(
             )
         if row.recipes < 2:
             notes.append(
-                Note(
-                    "assumed-item-noise",
-                    "info",
-                    f"{key[0]}: one recipe in the log; the "
-                    "SD of item differences is assumed to be "
-                    f"{ASSUMED_DIFFERENCE} of the item SD.",
-                )
-            )
+                Note("assumed-item-noise", "info", f"{key[0]}: one recipe in the log; the SD of "
+                     f"item differences is assumed to be {ASSUMED_DIFFERENCE} of the item SD.")
+            )  # fmt: skip
         if row.seeds < 2:
             notes.append(
                 Note("one-seed-plan", "info", f"{key[0]}: with one seed per recipe, what single "

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scalekit.evals.blocks import rows_of
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,9 +58,11 @@ class SignalReport(Result):
         others = self.table[(self.table["task"] == row.task) & ~self.table["best"]]
         same = others[others["scale"].eq(row.scale) | others["scale"].isna()]
         next_best = same["snr"].max() if len(same) else np.nan
-        against = f", the next {next_best:.3g}" if np.isfinite(next_best) else ""
+        above = "" if next_best < row.ci_lower else "not clearly above "
+        against = f", {above}the next {next_best:.3g}" if np.isfinite(next_best) else ""
         return (f"{head}: signal to {row.noise} noise {row.snr:.3g} [{row.ci_lower:.3g}, "
-                f"{row.ci_upper:.3g}]{against}; {ordered}.")  # fmt: skip
+                f"{row.ci_upper:.3g}] ({percent(self.confidence_level)} interval){against}; "
+                f"{ordered}.")  # fmt: skip
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per benchmark, metric and scale."""
@@ -85,6 +88,7 @@ class SignalReport(Result):
         table = pd.DataFrame(values["table"])
         numbers = [str(c) for c in table if c not in TEXT]
         table[numbers] = table[numbers].astype(float)
+        table["recipes"] = table["recipes"].astype(int)
         return cls(
             table,
             float(values["confidence_level"]),

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from scalekit.errors import InputError, did_you_mean
+from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.evals.blocks import Benchmark, Block
 from scalekit.evals.conventions import framing
 from scalekit.evals.decisions import decision_accuracy, implied_decision_accuracy
@@ -19,6 +19,7 @@ from scalekit.evals.reading import Source, as_evals
 from scalekit.evals.signal_report import SignalReport
 from scalekit.evals.step_noise import step_noise
 from scalekit.notes import Note
+from scalekit.results import check_level
 
 if TYPE_CHECKING:
     pass
@@ -48,13 +49,23 @@ def signal(
 
     Raises InputError where no benchmark has two recipes, or the noise asked for is not in the log.
     """
+    check_level(confidence_level)
     evals = as_evals(source)
     if noise is not None and noise not in NOISES:
         raise InputError(f"No noise '{noise}'. {did_you_mean(noise, NOISES)}")
+    if last is not None and last < 1:
+        raise InputError(f"last (--last) is a number of checkpoints, 1 or more; got {last}.")
     if last is not None and last < 4 and noise == "step":
         raise InputError(f"Step noise needs last=4 or more checkpoints; got {last}.")
     notes = list(evals.notes)
     families = _families(evals.frame)
+    recipes = sorted({families.get(name, name) for name in evals.frame["recipe"].unique()})
+    for name in reference or ():
+        if name not in recipes:
+            raise ColumnNotFoundError(
+                f"reference names the recipe '{name}', which the log has not. "
+                f"{did_you_mean(name, recipes)}"
+            )
     rows: list[dict[str, Any]] = []
     for benchmark in evals.benchmarks():
         for scale, blocks in _by_scale(benchmark).items():

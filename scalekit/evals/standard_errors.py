@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from scalekit.errors import InputError
-from scalekit.results import Interval
+from scalekit.results import Interval, check_level
 from scalekit.seeds import RandomState, as_generator
 
 Array = NDArray[np.float64]
@@ -46,7 +46,10 @@ def item_variance(values: ArrayLike, clusters: ArrayLike | None = None) -> MeanV
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
     size = np.bincount(codes).astype(np.float64)
     if len(size) < 2:
-        raise InputError("All items are in one cluster; clustered errors need two clusters.")
+        raise InputError(
+            "All items are in one cluster; clustered errors need two clusters. Leave the cluster "
+            "column out, or name another."
+        )
     residual = y - y.mean()
     sums = np.bincount(codes, residual, len(size))
     share, pairs = size / n, float((size * (size - 1)).sum())
@@ -84,7 +87,7 @@ def design_effect(values: ArrayLike, clusters: ArrayLike) -> float:
 
 def t_quantile(confidence_level: float, df: ArrayLike) -> Array:
     """Return the two-sided t quantile; df may be infinite."""
-    upper = (1 + confidence_level) / 2
+    upper = (1 + check_level(confidence_level)) / 2
     df = np.asarray(df, dtype=np.float64)
     finite = np.where(np.isfinite(df), df, 1e12)
     return np.asarray(special.stdtrit(finite, upper), dtype=np.float64)
@@ -112,7 +115,7 @@ def sd_interval(values: ArrayLike, confidence_level: float = 0.95) -> Interval:
 
 def sd_factors(df: float, confidence_level: float = 0.95) -> tuple[float, float]:
     """Return what to multiply a standard deviation with `df` degrees of freedom by, both ends."""
-    tail = (1 - confidence_level) / 2
+    tail = (1 - check_level(confidence_level)) / 2
     lower = np.sqrt(df / special.chdtri(df, tail))
     upper = np.sqrt(df / special.chdtri(df, 1 - tail))
     return float(lower), float(upper)
@@ -139,7 +142,7 @@ def wilson_interval(correct: float, n: int, confidence_level: float = 0.95) -> I
     """
     if n < 1 or not 0 <= correct <= n:
         raise InputError(f"Expected 0 <= correct <= n and n >= 1; got {correct} of {n}.")
-    z = float(special.ndtri((1 + confidence_level) / 2))
+    z = float(special.ndtri((1 + check_level(confidence_level)) / 2))
     p, denominator = correct / n, 1 + z**2 / n
     centre = (p + z**2 / (2 * n)) / denominator
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / denominator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,6 @@ from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.evals.blocks import rows_of
 from scalekit.evals.conventions import is_proportion, known_chance, known_direction
 from scalekit.notes import Note
-
-if TYPE_CHECKING:
-    pass
 
 
 def task_facts(
@@ -39,7 +36,7 @@ def task_facts(
                 "warning",
                 f"Not known whether higher is better for "
                 f"{', '.join(unknown)}: taken as higher. Say lower_is_better=[...] "
-                "if it is lower.",
+                "(--lower-is-better NAME) if it is lower.",
             )
         )
     tasks["direction"] = tasks["direction"].replace(0, 1)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.evals.conventions import is_proportion
 from scalekit.notes import Note
-
-if TYPE_CHECKING:
-    pass
 
 
 def one_unit(frame: pd.DataFrame, unit: str | None, told: list[Note]) -> pd.DataFrame:

@@ -16,7 +16,8 @@ from scalekit.evals.decomposing import components_of, noise_model, projected
 from scalekit.evals.planning import NoiseModel
 from scalekit.evals.reading import Source, as_evals
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
+from scalekit.results import Provenance, Result, check_level, with_notes
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,13 +84,14 @@ class BenchmarkVariance(Result):
 
     def summary(self) -> str:
         """Return, per benchmark, which noise dominates, and the table behind it."""
-        lines = [_sentence(row, self.components) for row in rows_of(self.overview.head(12))]
+        shown = rows_of(self.overview.head(12))
+        lines = [_sentence(row, self.components, self.confidence_level) for row in shown]
         if len(self.overview) > 12:
             lines.append(f"... and {len(self.overview) - 12} more (see .to_frame())")
-        shown = self.components[["benchmark", "metric", "component", "sd", "variance", "ci_lower",
+        table = self.components[["benchmark", "metric", "component", "sd", "variance", "ci_lower",
                                  "ci_upper", "share"]].head(60)  # fmt: skip
-        table = shown.to_string(index=False, float_format="{:.4g}".format)
-        return with_notes("\n".join(lines) + f"\n\n{table}", self.notes)
+        text = table.to_string(index=False, float_format="{:.4g}".format)
+        return with_notes("\n".join(lines) + f"\n\n{text}", self.notes)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per benchmark, metric and component."""
@@ -145,6 +147,7 @@ def benchmark_variance(source: Source, confidence_level: float = 0.95) -> Benchm
     >>> benchmark_variance({"a": answers}).components["component"].tolist()
     ['item', 'seed', 'residual']
     """
+    check_level(confidence_level)
     evals = as_evals(source)
     parts, overview, notes = [], [], list(evals.notes)
     for benchmark in evals.benchmarks():
@@ -202,7 +205,7 @@ def _overview_row(benchmark: Benchmark, variance: Mapping[str, float]) -> dict[s
     }
 
 
-def _sentence(row: Any, components: pd.DataFrame) -> str:
+def _sentence(row: Any, components: pd.DataFrame, confidence_level: float) -> str:
     part = components[
         (components["benchmark"] == row.benchmark) & (components["metric"] == row.metric)
     ]
@@ -210,8 +213,9 @@ def _sentence(row: Any, components: pd.DataFrame) -> str:
     head = f"{row.benchmark} ({row.metric}): mean {row.mean:.4g}"
     if np.isfinite(row.seed_sd):
         seed = part[part["component"] == "seed"].iloc[0]
-        head += (f", seed SD {row.seed_sd:.3g} [{np.sqrt(seed['ci_lower']):.3g}, "
-                 f"{np.sqrt(seed['ci_upper']):.3g}]")  # fmt: skip
+        lower, upper = np.sqrt(seed["ci_lower"]), np.sqrt(seed["ci_upper"])
+        interval = f"[{lower:.3g}, {upper:.3g}] ({percent(confidence_level)} interval)"
+        head += f", seed SD {row.seed_sd:.3g} {interval}"
     if np.isfinite(row.snr) and row.snr > 0:
         head += f", signal to noise {row.snr:.3g}"
     if np.isfinite(row.detectable):

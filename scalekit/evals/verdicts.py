@@ -10,6 +10,8 @@ import pandas as pd
 
 from scalekit.evals.additions import cheapest_addition
 from scalekit.evals.pairing import Pair
+from scalekit.evals.planning import noncentral_shift
+from scalekit.units import percent
 
 
 def verdict(p: float, p_equivalent: float, level: float) -> str:
@@ -29,13 +31,15 @@ def resolve(
     confidence_level: float,
 ) -> dict[str, Any]:
     """Return the detectable difference and, for an open one, the cheapest addition."""
-    if pair.noise is None:
+    if pair.noise is None or pair.difference is None:
         return {}
     seeds, samples = min(pair.seeds), max(1, round(pair.samples))
     design = seeds, pair.items, samples
-    found: dict[str, Any] = {
-        "detectable": float(pair.noise.detectable(*design, confidence_level, power))
-    }
+    detectable = float(pair.noise.detectable(*design, confidence_level, power))
+    if not np.isfinite(detectable):  # one seed against several: the plan has no df, the test has
+        shift = noncentral_shift(pair.difference.df, confidence_level, power)
+        detectable = float(shift) * pair.difference.standard_error
+    found: dict[str, Any] = {"detectable": detectable}
     observed = abs(pair.scores[0] - pair.scores[1])
     if found_verdict != "not resolved" or observed == 0:
         return found
@@ -63,7 +67,9 @@ def sentence(
     if row["verdict"] == "refused":
         return f"{name}: refused, the noise between seeds is not known."
     size = f"{abs(row['difference']):.4g}"
-    interval = f"{confidence_level:.0%} interval [{row['ci_lower']:.4g}, {row['ci_upper']:.4g}]"
+    interval = (
+        f"{percent(confidence_level)} interval [{row['ci_lower']:.4g}, {row['ci_upper']:.4g}]"
+    )
     limit = margin.get(row["benchmark"]) if isinstance(margin, Mapping) else margin
     if row["verdict"] == "real":
         ahead = systems[0] if row["better"] == "a" else systems[1]
@@ -71,19 +77,20 @@ def sentence(
         small = limit is not None and abs(row["difference"]) < limit
         within = f", though smaller than the margin of {limit:g}" if small else ""
         return (f"{name}: real. {ahead} is better than {behind} by {size} ({interval} of "
-                f"{systems[0]} minus {systems[1]}, adjusted p = {_p(row)}){within}.")  # fmt: skip
+                f"{systems[0]} minus {systems[1]}, {_p(row)}){within}.")  # fmt: skip
     if row["verdict"] == "equivalent":
         return (
             f"{name}: equivalent. {systems[0]} minus {systems[1]}: {row['difference']:.4g}, within "
             f"the margin of {limit:g} ({interval}, p = {row['p_equivalent']:.2g})."
         )
     text = (f"{name}: not resolved. {systems[0]} minus {systems[1]}: {row['difference']:.4g} "
-            f"({interval}, adjusted p = {_p(row)})")  # fmt: skip
+            f"({interval}, {_p(row)})")  # fmt: skip
     return text + _advice(row)
 
 
 def _p(row: pd.Series) -> str:
-    return f"{row['p_decisive']:.2g}"
+    adjusted = "adjusted " if row["p_decisive"] != row["p"] else ""
+    return f"{adjusted}p = {row['p_decisive']:.2g}"
 
 
 def _advice(row: pd.Series) -> str:
@@ -92,6 +99,8 @@ def _advice(row: pd.Series) -> str:
     text = f"; this design finds differences from {row['detectable']:.2g}"
     if isinstance(row["cheapest"], str) and row["cheapest"]:
         return f"{text}. Cheapest to resolve one of this size: {row['cheapest']}."
+    if row["difference"] == 0:  # nothing to resolve
+        return f"{text}."
     return (
         f"{text}, and no addition up to 100 seeds and 100 times the items would resolve this one."
     )

@@ -13,11 +13,12 @@ import pandas as pd
 
 from scalekit.errors import InputError
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
+from scalekit.results import Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.agreement.orienting import Oriented, oriented_scores
 from scalekit.selectors.pruning.rules import top
 from scalekit.selectors.scores.table import ScoreTable
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ class Agreement(Result):
     def summary(self) -> str:
         """Return the pairs, and the seeds needed."""
         lines = [
-            f"{self.provenance.n_rows:,} examples, the hardest {self.top:.0%} of each score: "
+            f"{self.provenance.n_rows:,} examples, the hardest {percent(self.top)} of each score: "
             f"{self._extremes()}; by chance {chance_overlap(self.top):.3f}",
             "",
             self._shown().to_string(index=False, float_format="{:.3f}".format),
@@ -167,6 +168,7 @@ def agreement(
             f"top_share (--top) is a share between 0 and 1, 0.1 for the hardest tenth; got "
             f"{top_share:g}.{percent}"
         )
+    check_level(confidence_level)
     found = oriented_scores(scores, higher_is or {})
     names = list(found.values)
     if len(names) < 2:

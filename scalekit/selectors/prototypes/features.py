@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
+from scalekit.names import read_with_names
 from scalekit.selectors.transport.samples import LABEL_COLUMNS, read_features
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 CHUNK = 16_384  # rows at a time
 ID_COLUMNS = ("id", "ids", "example_id")
+
+
+def id_columns(header: Sequence[str]) -> list[str]:
+    """Return the columns of a table that hold ids."""
+    return [column for column in header if column in ID_COLUMNS]
 
 
 def open_embedding(features: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -28,8 +34,13 @@ def open_embedding(features: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """
     name = str(features) if isinstance(features, (str, Path)) else "features"
     if isinstance(features, (str, Path)):
-        mapped = Path(features).suffix == ".npy" and Path(features).is_file()
-        features = np.load(features, mmap_mode="r") if mapped else read_features(features)
+        suffix = Path(features).suffix if Path(features).is_file() else ""
+        if suffix == ".npy":
+            features = np.load(features, mmap_mode="r")
+        elif suffix in (".csv", ".tsv"):
+            features = read_with_names(features, id_columns)
+        else:
+            features = read_features(features)
     ids: np.ndarray | None = None
     if isinstance(features, pd.DataFrame):
         features, ids = _split_ids(features, name)

@@ -93,7 +93,7 @@ def choose_side(
         )
     doubts = dict.fromkeys(leads, THEORY_DOUBT if learning_curve is not None else np.inf)
     if trials is not None:
-        found = trial_leads(trials, keep)
+        found, share = trial_leads(trials, keep)
         for side, (lead, error) in found.items():
             prior, wide = leads.get(LIKE.get(side, side), 0.0), doubts.get(side, THEORY_DOUBT)
             weight = 1 / error**2
@@ -101,7 +101,8 @@ def choose_side(
             leads[side] = (weight * lead + (known - weight) * prior) / known
             doubts[side] = known**-0.5
         text.append(
-            "trials found "
+            ("trials" if np.isclose(share, keep) else f"trials that kept {share:g}")
+            + " found "
             + ", ".join(f"{np.exp(v):.2f} ({k})" for k, (v, _) in found.items())
             + " times the error of random"
         )

@@ -16,6 +16,7 @@ from scalekit.results import Provenance
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.pruning.abundance import choose_side
 from scalekit.selectors.pruning.classes import class_notes, floors_of, quotas_of
+from scalekit.selectors.pruning.idle import CUTTING, direction_notes, idle_notes, quota_notes
 from scalekit.selectors.pruning.rules import (
     SIDES,
     apply_rule,
@@ -29,7 +30,6 @@ from scalekit.selectors.pruning.tables import Scores, read_scores
 from scalekit.selectors.scores.table import ScoreTable
 
 CLASS_FLOOR = 0.5
-CUTTING = ("window", "stratified")  # the sides that drop a hardest share first
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def prune(
         raise InputError(f"There is no side '{side}'. {did_you_mean(side, ('auto', *SIDES))}")
     generator = as_generator(rng)
     found = read_scores(scores, by, higher_is, features, generator)
-    rows, notes = len(found.ids), list(found.notes)
+    rows, notes = len(found.ids), [*found.notes, *direction_notes(found.name, found.higher_is)]
     present, told = _without_copies(found, features, deduplicate, generator)
     notes += told
     count = round(keep * rows)
@@ -125,15 +125,12 @@ def prune(
         )  # fmt: skip
         chosen, notes = reasons.side, [*notes, *told, *reasons.notes]
     used = cutoff if chosen in CUTTING else 0.0
-    if used < cutoff:
-        notes.append(
-            Note("cutoff_unused", "warning", f"The side '{chosen}' drops no hardest share: "
-                 f"cutoff={cutoff:g} (--cutoff) has no effect. It acts with the sides "
-                 f"{' and '.join(CUTTING)}.")
-        )  # fmt: skip
+    notes += idle_notes(
+        chosen, side, cutoff, learning_curve=learning_curve, trials=trials, chance=chance
+    )
     rule = Rule(chosen, count, used, balance, class_floor, quotas)
     mask, told = _choose(found.labels, found.hardness, present, rule, generator)
-    notes += told
+    notes += told + quota_notes(quotas, balance, count, int(mask.sum()))
     notes += _tie_notes(found, mask, present, rule) + class_notes(found.labels, mask)
     table = pd.DataFrame({"id": found.ids, "score": found.score, "hardness": found.hardness,
                           "kept": mask})  # fmt: skip

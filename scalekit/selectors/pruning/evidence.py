@@ -68,8 +68,8 @@ def read_trials(source: Any) -> tuple[pd.DataFrame, str]:
     return trials, name
 
 
-def trial_leads(source: Any, keep: float) -> dict[str, tuple[float, float]]:
-    """Return each tried side's mean log error over random's, with its standard error.
+def trial_leads(source: Any, keep: float) -> tuple[dict[str, tuple[float, float]], float]:
+    """Return each tried side's mean log error over random's, with its error, and the share tried.
 
     Of the tried shares the nearest to `keep` counts. Raises InputError where a side has one error
     only, or random was not tried.
@@ -95,4 +95,4 @@ def trial_leads(source: Any, keep: float) -> dict[str, tuple[float, float]]:
             max(spread * np.sqrt(1 / len(entries) + 1 / len(base)), 1e-3),
         )
         for side, entries in logs.items()
-    }
+    }, float(nearest)

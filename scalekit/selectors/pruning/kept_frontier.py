@@ -13,8 +13,9 @@ from scalekit.errors import ColumnNotFoundError, InputError
 from scalekit.fitters import fit
 from scalekit.fitters.fitted import Fit
 from scalekit.notes import Note
-from scalekit.results import Provenance, Result, with_notes
+from scalekit.results import Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,9 +46,9 @@ class PruningFrontier(Result):
         """Return the verdict, the exponents and the frontier as text."""
         last = self.table.iloc[-1]
         verdict = (
-            f"At {last['n']:.4g} kept examples the best share is {last['best']:.0%}: error "
+            f"At {last['n']:.4g} kept examples the best share is {percent(last['best'])}: error "
             f"{last['frontier']:.4g} against {last['unpruned']:.4g} for as many unpruned ones "
-            f"({np.exp(last['gain']) - 1:+.1%}, {self.confidence_level:.0%} from "
+            f"({np.exp(last['gain']) - 1:+.1%}, {percent(self.confidence_level)} from "
             f"{np.exp(last['ci_lower']) - 1:+.1%} to {np.exp(last['ci_upper']) - 1:+.1%}); pruning "
             f"wins there with probability {last['probability']:.2f}."
         )
@@ -91,7 +92,7 @@ class PruningFrontier(Result):
         for k, share in enumerate(shares):
             part = self.runs[self.runs["fraction"] == share]
             colour = mpl.colormaps["viridis"](k / max(len(shares) - 1, 1) * 0.9)
-            ax.plot(part["n"], part["error"], ".", color=colour, label=f"{share:.0%} kept")
+            ax.plot(part["n"], part["error"], ".", color=colour, label=f"{percent(share)} kept")
         table = self.table
         ax.plot(table["n"], table["unpruned"], color=GREY, ls="--", label="unpruned, fitted")
         ax.plot(table["n"], table["frontier"], color=BLUE, label="frontier")
@@ -125,6 +126,7 @@ def pruning_frontier(
     >>> pruning_frontier(runs).table["best"].iloc[-1]
     np.float64(0.5)
     """
+    check_level(confidence_level)
     for name in ("fraction", "n", "error"):
         if name not in runs:
             raise ColumnNotFoundError(
@@ -161,7 +163,7 @@ def pruning_frontier(
         "gain": np.log(centre.min(axis=0) / centre[whole]), "ci_lower": lower, "ci_upper": upper,
         "probability": (gain < 0).mean(axis=0),
     })  # fmt: skip
-    slopes = {f"{s:.0%} kept": _slope(draws[k], grid, centre[k]) for k, s in enumerate(shares)}
+    slopes = {f"{percent(s)} kept": _slope(draws[k], grid, centre[k]) for k, s in enumerate(shares)}
     slopes["frontier"] = _slope(lowest, grid, centre.min(axis=0))
     exponents = pd.DataFrame(
         [(name, value, *np.quantile(drawn, ends)) for name, (value, drawn) in slopes.items()],
@@ -173,7 +175,7 @@ def pruning_frontier(
     )
     if beyond:
         notes += (
-            Note("drawn_on", "info", f"The curves of {', '.join(f'{s:.0%}' for s in beyond)} kept "
+            Note("drawn_on", "info", f"The curves of {', '.join(map(percent, beyond))} kept "
                  "are drawn on to the largest number of examples."),
         )  # fmt: skip
     return PruningFrontier(

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import ColumnNotFoundError, InputError
-from scalekit.files import read_delimited
+from scalekit.names import read_with_names
 from scalekit.notes import Note
-from scalekit.selectors.prototypes.features import ID_COLUMNS
+from scalekit.selectors.prototypes.features import ID_COLUMNS, id_columns
 from scalekit.selectors.scores.columns import LABEL_NAMES
 from scalekit.selectors.scores.table import ScoreTable, open_scores
 
@@ -49,6 +49,12 @@ def _open(source: Any, name: str) -> Opened:
         frame, name, notes = source.frame, source.provenance.source or name, source.notes
     elif isinstance(source, pd.DataFrame):
         frame = source
+    elif hasattr(source, "to_pandas"):  # a frame of polars or pyarrow
+        frame = source.to_pandas()
+    elif not isinstance(source, (str, Path)):
+        raise InputError(
+            f"{name} must be a folder or file of scores, or a frame; got {type(source).__name__}."
+        )
     else:
         name = str(source)
         if Path(source).is_dir():
@@ -57,6 +63,8 @@ def _open(source: Any, name: str) -> Opened:
         else:
             frame = read_table(source, "Give a folder of scores, or a table with a column 'id'.")
     frame = renamed(frame, NAMES)
+    if frame.empty:
+        raise InputError(f"{name} has no rows. Give one row an example.")
     if "id" not in frame:
         raise ColumnNotFoundError(
             f"{name} has no column 'id' (nor {', '.join(ID_COLUMNS[1:])}); it has "
@@ -87,7 +95,7 @@ def read_table(path: str | Path, advice: str = "") -> pd.DataFrame:
             f"{path} is no .csv, .tsv or .parquet file, and no folder. {advice}".rstrip()
         )
     if path.suffix != ".parquet":
-        return read_delimited(path)
+        return read_with_names(path, id_columns)
     try:
         return pd.read_parquet(path)
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are of these

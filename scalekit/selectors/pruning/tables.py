@@ -103,11 +103,17 @@ def _score_name(table: Opened, by: str | None) -> str:
     if by in names:
         return by
     if by in table.frame:
+        if pd.api.types.is_numeric_dtype(table.frame[by]):
+            raise InputError(
+                f"{table.name}: '{by}' is no score but an id, a label or a standard error. Scores "
+                f"there: {', '.join(names) or 'none'}."
+            )
         values = table.frame[by]
-        row = int(np.flatnonzero(pd.to_numeric(values, errors="coerce").isna())[0])
+        text = np.flatnonzero(pd.to_numeric(values, errors="coerce").isna())
+        row = int(text[0]) if len(text) else 0
         raise InputError(
-            f"{table.name}: the score '{by}' is not numeric; row {row} holds '{values.iloc[row]}'. "
-            "Give numbers."
+            f"{table.name}: the score '{by}' is not numeric; row {row} holds the text "
+            f"'{values.iloc[row]}'. Give numbers."
         )
     raise ColumnNotFoundError(f"{table.name}: there is no score '{by}'. {did_you_mean(by, names)}")
 
@@ -160,6 +166,8 @@ def _labels(opened: Sequence[Opened], ids: np.ndarray) -> np.ndarray | None:
     if "label" not in opened[0].frame:
         return None
     labels = opened[0].frame["label"].to_numpy()
+    if labels.dtype == object and len({type(label) for label in labels}) > 1:  # no order otherwise
+        labels = np.where(pd.isna(labels), labels, labels.astype(str))
     lacking = ids[pd.isna(labels)]
     if len(lacking):
         raise InputError(
