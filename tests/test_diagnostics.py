@@ -48,6 +48,12 @@ def test_a_good_fit_carries_no_note(good: Fit) -> None:
     assert codes(good) <= {"depends_on_choices"}
 
 
+def test_a_level_is_told_with_all_its_digits() -> None:
+    found = power_fit(GOOD, confidence_level=0.995)
+    assert "99.5% interval" in found.summary()
+    assert "99.5% intervals" in found.with_predictions(tokens=1e8).summary()
+
+
 def test_a_perfect_fit_carries_no_note_on_its_starts() -> None:
     """Objectives of rounding errors differ in their ratios; that is no disagreement."""
     found = power_fit({"tokens": X, "loss": 1.5 + 40 / X**0.3}, interval="none")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scalekit.axes import GREY, axis_label, new_axes, plain_ticks
-from scalekit.units import format_scale
+from scalekit.units import format_scale, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def plot_comparison(duel: Comparison, ax: Axes | None = None, plan: Plan | None 
     ax.set_ylim(top=1.15 * max(tops))
     plain_ticks(ax.yaxis)
     ax.legend(frameon=False, fontsize="small")
-    ax.set_title(f"{' against '.join(duel.systems[:3])}, {duel.confidence_level:.0%} bands",
+    ax.set_title(f"{' against '.join(duel.systems[:3])}, {percent(duel.confidence_level)} bands",
                  fontsize="medium")  # fmt: skip
     return ax
 

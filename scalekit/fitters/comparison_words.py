@@ -12,7 +12,7 @@ from scalekit.fitters.crossover import Crossover, probability_text
 from scalekit.fitters.plan import SETTLED
 from scalekit.notes import Note
 from scalekit.results import with_notes
-from scalekit.units import format_scale
+from scalekit.units import format_scale, percent
 
 if TYPE_CHECKING:
     from scalekit.fitters.comparison import Comparison
@@ -56,7 +56,7 @@ def efficiency_sentence(duel: Comparison) -> str:
     low, high = (_factor(row[end]) for end in ("ci_lower", "ci_upper"))
     return (
         f"For the loss that {second} has there {best} needs {_factor(row['ratio'])} {what} "
-        f"({duel.confidence_level:.0%}: from {low} to {high})."
+        f"({percent(duel.confidence_level)}: from {low} to {high})."
     )
 
 
@@ -125,7 +125,7 @@ def summarise(duel: Comparison) -> str:
         *_laws_alone(duel),
         f"{'laws' if len(duel.laws) > 1 else 'law'} {laws}; along {duel.along}; "
         f"runs: {_counts(duel)}",
-        f"intervals ({duel.confidence_level:.0%}): {duel.interval_method}; allowed change of "
+        f"intervals ({percent(duel.confidence_level)}): {duel.interval_method}; allowed change of "
         f"slope beyond the data {duel.drift:.3g}",
     ]  # fmt: skip
     return with_notes("\n".join(lines), duel.notes)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.units import format_scale
+from scalekit.units import format_scale, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +124,7 @@ class Crossover(Result):
                 f"{self.winner} is ahead of {self.loser} throughout {span}: they cross there with "
                 f"probability {probability_text(self.probability)} only"
             )
-        level = f"{self.interval.confidence_level:.0%}"
+        level = percent(self.interval.confidence_level)
         ends = (self.interval.lower, self.interval.upper)
         lower, upper = (format_scale(end, self.along) for end in ends)
         lower = f"below {lower}" if self.open_below else lower

@@ -21,6 +21,7 @@ from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.tables import RunTable, check_runs
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +104,7 @@ class Envelope(Result):
         alpha = self.loss_fit.interval("alpha")
         text = (
             f"Along the envelope of {self.curves['run'].nunique()} training curves the best model "
-            f"grows as C^{row['estimate']:.3f} ({self.confidence_level:.0%} between "
+            f"grows as C^{row['estimate']:.3f} ({percent(self.confidence_level)} between "
             f"{row['ci_lower']:.3f} and {row['ci_upper']:.3f}); its loss falls towards "
             f"{law['E']:.4g} as C^-{law['alpha']:.3f} {alpha}.\n"
             f"intervals: {self.interval_method}"

@@ -25,7 +25,7 @@ from scalekit.fitters.prediction import (
 from scalekit.fitters.problem import Problem
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, check_level, with_notes
-from scalekit.units import format_quantity
+from scalekit.units import format_quantity, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -259,7 +259,7 @@ def robust_deviation(values: np.ndarray, spent: int = 0) -> float:
 
 
 def _parameter_table(table: pd.DataFrame, confidence_level: float) -> str:
-    lines = [f"{'parameter':<10} {'estimate':>12}  {confidence_level:.0%} interval"]
+    lines = [f"{'parameter':<10} {'estimate':>12}  {percent(confidence_level)} interval"]
     for row in table.to_dict("records"):
         shown = f"[{_short(row['ci_lower'])}, {_short(row['ci_upper'])}]"
         shown = shown if np.isfinite(row["ci_lower"]) else "none computed"

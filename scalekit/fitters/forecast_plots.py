@@ -12,6 +12,7 @@ from scalekit.axes import BLUE, GREY, ORANGE, axis_label, new_axes, plain_ticks
 from scalekit.errors import InputError
 from scalekit.fitters.predictive import LEVELS, components
 from scalekit.fitters.study_inputs import size_of
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def plot_fan(choice: Choice, ax: Axes | None = None) -> Axes:
         band = choice.predict(ahead, confidence_level=level).table
         ax.fill_between(
             ahead[choice.along], band["obs_lower"], band["obs_upper"], color=shade, lw=0,
-            zorder=1, label=f"one run, {level:.0%}",
+            zorder=1, label=f"one run, {percent(level)}",
         )  # fmt: skip
     _draw_origins(choice, ax)
     _draw_asked(choice, ax)
@@ -114,7 +115,7 @@ def _draw_asked(choice: Choice, ax: Axes) -> None:
     bars = [table["predicted"] - table["obs_lower"], table["obs_upper"] - table["predicted"]]
     ax.errorbar(size_of(table, choice.along), table["predicted"], np.stack(bars), fmt="D", ms=4,
                 color=BLUE, elinewidth=1, capsize=2, zorder=5,
-                label=f"asked, one run, {choice.confidence_level:.0%}")  # fmt: skip
+                label=f"asked, one run, {percent(choice.confidence_level)}")  # fmt: skip
 
 
 def _bars(centre: np.ndarray, reach: np.ndarray) -> np.ndarray:

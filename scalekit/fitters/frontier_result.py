@@ -12,7 +12,7 @@ import pandas as pd
 from scalekit.fitters.exponents import exponent_interval
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.units import format_quantity, format_scale
+from scalekit.units import format_quantity, format_scale, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,7 @@ class Frontier(Result):
             )
             lines.append(f"exponents: {shown}")
         lines.append(f"approach: {self.approach}; {self.constraint}")
-        lines.append(f"intervals ({self.confidence_level:.0%}): {self.interval_method}")
+        lines.append(f"intervals ({percent(self.confidence_level)}): {self.interval_method}")
         return with_notes("\n".join(lines), self.notes)
 
     def plot(self, ax: Axes | None = None, plan: Plan | None = None) -> Axes:

@@ -12,7 +12,7 @@ import pandas as pd
 from scalekit.fitters.exponents import exponent_interval
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
-from scalekit.units import format_quantity, format_scale
+from scalekit.units import format_quantity, format_scale, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +118,7 @@ class Isoflops(Result):
         shown = self._shown().to_string(index=False)
         text = (
             f"The optimal model grows as C^{row['estimate']:.3f} "
-            f"({self.confidence_level:.0%} between {row['ci_lower']:.3f} and "
+            f"({percent(self.confidence_level)} between {row['ci_lower']:.3f} and "
             f"{row['ci_upper']:.3f}), from {used} of {len(self.table)} budgets; at "
             f"{format_scale(far['flops'], 'flops')} FLOPs it has {format_quantity(far['params'])} "
             f"[{format_quantity(far['params_lower'])}, {format_quantity(far['params_upper'])}] "

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ class Plan(Result):
         runs = "One run" if len(self.table) == 1 else f"{len(self.table)} runs"
         text = (
             f"{runs} for {self.table['spent'].iloc[-1]:.3g} FLOPs would bring "
-            f"the {self.confidence_level:.0%} interval of {self.question} from "
+            f"the {percent(self.confidence_level)} interval of {self.question} from "
             + (
                 f"a factor of {np.exp(half * self.before):.3g} to one of "
                 f"{np.exp(half * self.after):.3g} either way"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from scalekit.axes import BLUE, GREY, ORANGE, axis_label, new_axes, plain_ticks
 from scalekit.fitters.prediction import shown
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def _draw_curve(fit: Fit, ax: Axes) -> None:
     ends = np.concatenate([scale, asked])
     grid = np.geomspace(ends.min() / 1.2, max(ends.max() * 1.2, scale.max() * 3), POINTS)
     table = fit.predict(pd.DataFrame({name: grid})).table
-    level = f"{fit.confidence_level:.0%}"
+    level = percent(fit.confidence_level)
     if len(fit.draws):
         ax.fill_between(
             grid, table["obs_lower"], table["obs_upper"], color=BLUE, alpha=0.12, lw=0,
@@ -148,7 +149,7 @@ def plot_prediction(prediction: Prediction, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax, height=1.2 + 0.45 * len(table))
     scales = list(table.columns[: list(table.columns).index("predicted")])
     places = np.arange(len(table))[::-1]
-    level = f"{prediction.confidence_level:.0%}"
+    level = percent(prediction.confidence_level)
     for columns, width, words in (
         (("obs_lower", "obs_upper"), 2, f"one run, {level}"),
         (("ci_lower", "ci_upper"), 6, f"mean, {level}"),
@@ -174,7 +175,7 @@ def plot_profile(profile: Profile, ax: Axes | None = None) -> Axes:
     value, objective = profile.table["value"].to_numpy(), profile.table["objective"].to_numpy()
     ax.plot(value, objective, color=BLUE)
     ax.axhline(profile.threshold, color=GREY, ls="--", lw=1,
-               label=f"{profile.interval.confidence_level:.0%} threshold")  # fmt: skip
+               label=f"{percent(profile.interval.confidence_level)} threshold")  # fmt: skip
     ax.axvline(profile.estimate, color="black", lw=1, label="estimate")
     low, high = max(profile.interval.lower, value.min()), min(profile.interval.upper, value.max())
     ax.axvspan(low, high, color=BLUE, alpha=0.1, lw=0, label="interval")

@@ -17,7 +17,7 @@ from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.fitters.intervals import percentile_interval
 from scalekit.notes import Note
 from scalekit.results import Provenance, Result, with_notes
-from scalekit.units import format_scale
+from scalekit.units import format_scale, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ def describe_predictions(table: pd.DataFrame, confidence_level: float) -> str:
             text += (
                 f"  (mean [{row['ci_lower']:.5g}, {row['ci_upper']:.5g}], "
                 f"one run [{row['obs_lower']:.5g}, {row['obs_upper']:.5g}], "
-                f"{confidence_level:.0%} intervals)"
+                f"{percent(confidence_level)} intervals)"
             )
         if row["extrapolation"] > 0:
             scale = row.get("extrapolation_in")  # older saved results have none

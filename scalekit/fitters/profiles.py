@@ -19,6 +19,7 @@ from scalekit.fitters.solver import solve
 from scalekit.fitters.starts import propose_starts
 from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ class Profile(Result):
     def summary(self) -> str:
         """Return the interval in a sentence."""
         text = (
-            f"{self.name} = {self.estimate:.5g}, {self.interval.confidence_level:.0%} profile "
+            f"{self.name} = {self.estimate:.5g}, {percent(self.interval.confidence_level)} profile "
             f"interval {self.interval} (objective below {self.threshold:.6g})"
         )
         return with_notes(text, self.notes)

@@ -9,6 +9,7 @@ import numpy as np
 
 from scalekit.results import Interval
 from scalekit.selectors.simplex import MixtureLike, as_mixtures, describe_mixture
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def draw_interval(
         fmt="o", color=BLUE, capsize=4,
     )  # fmt: skip
     ax.set_xlim(0, max(interval.upper, value) * 1.15 or 1.0)
-    ax.set_xlabel(f"{unit}, {interval.confidence_level:.0%} interval")
+    ax.set_xlabel(f"{unit}, {percent(interval.confidence_level)} interval")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -155,7 +156,7 @@ def draw_predicted(projection: Projection, ax: Axes | None = None) -> Axes:
         frame[["predicted", "observed"]].max().max(),
     ]
     ax.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
-    ax.set_xlabel(f"predicted {metric}, {projection.confidence_level:.0%} for one run")
+    ax.set_xlabel(f"predicted {metric}, {percent(projection.confidence_level)} for one run")
     ax.set_ylabel(f"observed {metric}")
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
@@ -175,7 +176,7 @@ def draw_sizes(
     grid = np.geomspace(sizes[0], 10 * sizes[-1], 60) if samples is None else np.sort(samples)
     frame, level = (
         projection.predict(point, list(map(float, grid))),
-        f"{projection.confidence_level:.0%}",
+        f"{percent(projection.confidence_level)}",
     )
     ax.fill_between(
         frame["samples"], frame.obs_lower, frame.obs_upper, color=BLUE, alpha=0.15, linewidth=0,

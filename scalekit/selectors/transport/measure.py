@@ -16,6 +16,7 @@ from scalekit.results import Interval, Provenance, Result, check_level, with_not
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.transport.budget import CostEstimate, Method, check_memory
 from scalekit.selectors.transport.samples import Sample, as_sample, check_same_features
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,8 @@ class Distance(Result):
         quantity = "squared sliced W2" if self.method == "sliced" else "transport cost"
         text = (
             f"{self.names[0]} to {self.names[1]}: {quantity} {self.value:.6g} "
-            f"(root {self.root:.6g}), {self.interval.confidence_level:.0%} interval {self.interval}"
+            f"(root {self.root:.6g}), {percent(self.interval.confidence_level)} interval "
+            f"{self.interval}"
             f"\nmethod {self.method}, cost {self.cost}, {self.sizes[0]:,} against "
             f"{self.sizes[1]:,} points, {self.dim} features"
             f"\ninterval: {self.interval.method}"

@@ -15,6 +15,7 @@ from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.selectors.mixtures.projecting.drawing import point_errors, surface_draws
 from scalekit.selectors.simplex import MixtureLike, as_mixtures, describe_mixture
 from scalekit.selectors.simplex import candidates as simplex_candidates
+from scalekit.units import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +62,7 @@ class ProjectedMixture(Result):
         def text_of(shares: Mapping[str, float]) -> str:
             return describe_mixture(np.array(list(shares.values())), names)
 
-        level = f"{self.interval.confidence_level:.0%}"
+        level = percent(self.interval.confidence_level)
         lines = [
             f"Best mixture at {self.samples:g} samples: {text_of(self.mixture)}",
             f"projected {self.metric} {self.predicted:.4g}, {level} interval {self.interval}, "
