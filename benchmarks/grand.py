@@ -34,15 +34,20 @@ def clock(device: str) -> float:
 
 def least(ways: dict[str, Callable[[], Any]], repeats: int, device: str) -> dict[str, float]:
     """Return the least seconds of each way; the ways take turns."""
+    return {name: min(seconds) for name, seconds in turns(ways, repeats, device).items()}
+
+
+def turns(ways: dict[str, Callable[[], Any]], repeats: int, device: str) -> dict[str, list[float]]:
+    """Return the seconds of each way in each turn; the ways take turns."""
     for run in ways.values():
         run()
-    best = dict.fromkeys(ways, float("inf"))
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, run in ways.items():
             start = clock(device)
             run()
-            best[name] = min(best[name], clock(device) - start)
-    return best
+            seconds[name].append(clock(device) - start)
+    return seconds
 
 
 def time_case(case: str, options: argparse.Namespace) -> list[list[str]]:
