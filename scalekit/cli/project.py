@@ -40,13 +40,12 @@ def project(
     """Project a metric to any mixture and size; with --samples, choose the mixture."""
     from scalekit.cli.common import parse_scales
     from scalekit.selectors.mixtures.projecting.fitting import project as fit_projection
-    from scalekit.selectors.transport.samples import read_features
     from scalekit.units import parse_quantity
 
     size = None if samples is None else parse_quantity(samples)
     caps, shares = parse_scales(cap, "--cap"), _read_shares(prior)
     plan = fit_projection(
-        read_sources(source), validation, read_features(pilots), metric=metric, form=form,
+        read_sources(source), validation, pilots, metric=metric, form=form,
         confidence_level=level, rng=seed,
     )  # fmt: skip
     if samples is None and cap is None and prior is None:

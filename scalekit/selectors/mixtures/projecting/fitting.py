@@ -73,7 +73,9 @@ def project(
         raise InputError(f"draws must be at least {LEAST_DRAWS} for an interval; got {draws}.")
     if isinstance(distances, str):
         distances = [distances]
-    table = read_features(pilots) if isinstance(pilots, (str, Path)) else pilots
+    table: Any = read_features(pilots, "pilot") if isinstance(pilots, (str, Path)) else pilots
+    if hasattr(table, "to_pandas"):  # polars, Arrow
+        table = table.to_pandas()
     target = as_sample(validation, "validation")
     disclosed = as_named_samples(sources, target)
     runs = read_pilots(table, list(disclosed), metric, samples, higher_is_better)
