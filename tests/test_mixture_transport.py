@@ -75,6 +75,25 @@ def test_the_nearest_mixture_is_found_with_a_true_certificate(seed: int) -> None
     assert found.solves <= 25
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1e8])
+def test_the_unit_of_the_features_changes_neither_the_mixture_nor_its_certificate(
+    unit: float,
+) -> None:
+    sources, (x, y) = world(8)
+    scaled = mixture_transport({k: (v * unit, c) for k, (v, c) in sources.items()}, (x * unit, y))
+    plain, found = problem(8).closest(), scaled.closest()
+    assert found.gap <= 1e-4
+    assert found.lower <= plain.value * unit**2 * (1 + 1e-9)
+    assert found.value == pytest.approx(plain.value * unit**2, rel=1e-4)
+    fresh = problem(8)
+    fresh.solve_vertices()
+    scaled.solve_vertices()
+    scaled.cuts = [cut for cut in scaled.cuts if cut.mixture.max() == 1 or np.ptp(cut.mixture) == 0]
+    np.testing.assert_allclose(
+        scaled.upper(simplex_grid(3, 4)), fresh.upper(simplex_grid(3, 4)) * unit**2, rtol=1e-6
+    )
+
+
 def test_a_source_that_is_the_target_is_nearest_at_distance_zero() -> None:
     sources, target = world(9)
     found = mixture_transport(sources | {"same": target}, target).closest()

@@ -134,10 +134,11 @@ class MixtureTransport:
         values = np.array([cut.value for cut in self.cuts])
         points = as_mixtures(mixtures, self.sources)
         bounds = np.full(len(points), np.inf)
+        scale = values.max() or 1.0  # the tolerances of the linear program are absolute
         for row, point in enumerate(points):
-            found = linprog(values, A_eq=anchors.T, b_eq=point, bounds=(0, None))
+            found = linprog(values / scale, A_eq=anchors.T, b_eq=point, bounds=(0, None))
             if found.status == 0:
-                bounds[row] = found.fun
+                bounds[row] = scale * found.fun
         return bounds
 
     def solve_vertices(self) -> None:
