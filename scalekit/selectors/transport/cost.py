@@ -41,16 +41,25 @@ def feature_cost(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def feature_cost_torch(x: np.ndarray, y: np.ndarray, device: str = "cpu") -> torch.Tensor:
-    """Return the squared Euclidean distances (n, m) as a float32 tensor on `device`."""
+    """Return the squared Euclidean distances (n, m) as a float32 tensor on `device`.
+
+    Blocks are float64 before they are rounded, so that points which are near to each other and
+    far from the centre keep their digits (but for Apple's GPUs, which have no float64).
+    """
     import torch
 
     check_device(device)
-    centre = y.mean(axis=0)
-    left = torch.as_tensor(x - centre, dtype=torch.float32, device=device)
-    right = torch.as_tensor(y - centre, dtype=torch.float32, device=device)
-    cost = left @ right.T
-    cost.mul_(-2).add_((left**2).sum(dim=1)[:, None]).add_((right**2).sum(dim=1)[None])
-    return cost.clamp_(min=0)
+    centre, kind = y.mean(axis=0), torch.float32 if device.startswith("mps") else torch.float64
+    left = torch.as_tensor(x - centre, dtype=kind, device=device)
+    right = torch.as_tensor(y - centre, dtype=kind, device=device)
+    norms = (right**2).sum(dim=1)
+    cost = torch.empty((len(x), len(y)), dtype=torch.float32, device=device)
+    rows = max(1, int(BLOCK_BYTES / (8 * len(y))))
+    for start in range(0, len(x), rows):
+        part = left[start : start + rows]
+        block = (part @ right.T).mul_(-2).add_((part**2).sum(dim=1)[:, None]).add_(norms)
+        cost[start : start + rows] = block.clamp_(min=0)
+    return cost
 
 
 def check_device(device: str) -> None:
