@@ -29,6 +29,12 @@ def project(
         str | None, typer.Option(help="The mixture otherwise taken: name=0.5,name=0.5.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Column of the metric.")] = None,
+    higher_is_better: Annotated[
+        bool | None,
+        typer.Option(
+            "--higher-is-better/--lower-is-better", help="Where the metric's name does not say."
+        ),
+    ] = None,
     form: Annotated[
         str, typer.Option(help="surface, or as published: projektor, projektor_notebook.")
     ] = "surface",
@@ -45,8 +51,8 @@ def project(
     size = None if samples is None else parse_quantity(samples)
     caps, shares = parse_scales(cap, "--cap"), _read_shares(prior)
     plan = fit_projection(
-        read_sources(source), validation, pilots, metric=metric, form=form,
-        confidence_level=level, rng=seed,
+        read_sources(source), validation, pilots, metric=metric,
+        higher_is_better=higher_is_better, form=form, confidence_level=level, rng=seed,
     )  # fmt: skip
     if samples is None and cap is None and prior is None:
         deliver(plan, as_json, output)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TELL_ABOVE_SECONDS = 2.0
+GAP_TO_TELL = 1e-3
 ENTROPIC_EPSILON, ENTROPIC_TOLERANCE = 0.003, 2e-2  # refined to the optimum afterwards
 
 
@@ -159,9 +160,10 @@ def distance(
     else:
         parts = _transport(left, right, plan.method, cost, confidence_level, device, rng)
     value, lower, upper, interval = parts
+    notes = (*_gap_notes(value, lower, plan.method), *_notes(left, right, plan, cost, device))
     return Distance(
         value, lower, upper, interval, plan.method, cost, (left.name, right.name),
-        (len(left), len(right)), left.dim, _notes(left, right, plan, cost, device),
+        (len(left), len(right)), left.dim, notes,
         Provenance(f"{left.name}, {right.name}", f"{left.content_hash()}-{right.content_hash()}",
                    len(left) + len(right), seed=seed_of(rng)),
     )  # fmt: skip
@@ -240,6 +242,16 @@ def _solve(
 def _variance_of_mean(potential: np.ndarray, mass: np.ndarray) -> float:
     centred = potential - potential @ mass
     return float((mass**2) @ centred**2)
+
+
+def _gap_notes(value: float, lower: float, method: str) -> list[Note]:
+    if method != "entropic" or value - lower <= GAP_TO_TELL * abs(value):
+        return []
+    message = (
+        f"The bounds are {(value - lower) / abs(value):.1%} apart, as float32 has too few digits "
+        "for such clusters or outliers. Use method='exact', on a subsample if need be."
+    )
+    return [Note("gap-open", "warning", message)]
 
 
 def _notes(a: Sample, b: Sample, plan: CostEstimate, cost: str, device: str) -> tuple[Note, ...]:

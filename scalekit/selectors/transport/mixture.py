@@ -137,7 +137,7 @@ class MixtureTransport:
         scale = values.max() or 1.0  # the tolerances of the linear program are absolute
         for row, point in enumerate(points):
             found = linprog(values / scale, A_eq=anchors.T, b_eq=point, bounds=(0, None))
-            if found.status == 0:
+            if found.status == 0 and found.fun is not None:
                 bounds[row] = scale * found.fun
         return bounds
 

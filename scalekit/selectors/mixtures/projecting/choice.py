@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -160,13 +161,14 @@ def choose(
 ) -> ProjectedMixture:
     """Choose among about `candidates` mixtures of the simplex, clipped to the caps."""
     sources, pilots = projection.sources, projection.pilots
-    size = float(pilots.sizes[-1] if samples is None else samples)
-    projection.predict(np.eye(len(sources))[0], size)  # checks the size
+    (size,) = projection.checked_sizes(pilots.sizes[-1] if samples is None else [samples])
     limits = _limits(caps, sources, size)
     count = len(sources)
     grid = simplex_candidates(count, candidates, np.random.default_rng(0))
     grid = np.unique(np.concatenate([grid, pilots.mixtures]), axis=0)
-    before = np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)[:1]
+    before = np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)
+    if len(before) != 1:
+        raise InputError(f"prior is one mixture; got {len(before)}.")
     broken = [name for i, name in enumerate(sources) if before[0, i] > limits[i] + 1e-9]
     free = _points_error(projection, grid, size)
     allowed = np.unique(_clip(np.concatenate([grid, before]), limits).round(12), axis=0)
@@ -231,8 +233,11 @@ def _limits(caps: Mapping[str, float] | None, sources: tuple[str, ...], size: fl
     for name, most in (caps or {}).items():
         if name not in sources:
             raise ColumnNotFoundError(f"The caps name '{name}'. {did_you_mean(name, sources)}")
-        if not most >= 0:
-            raise InputError(f"The cap of '{name}' is {most}; give the most samples it can give.")
+        if not isinstance(most, Real) or not most >= 0 or 0 < most < 1:
+            raise InputError(
+                f"The cap of '{name}' is {most!r}; give the most samples (not the share) that it "
+                "can give."
+            )
         limits[sources.index(name)] = min(most / size, 1.0)
     if limits.sum() < 1 - 1e-12:
         raise InputError(
