@@ -72,8 +72,7 @@ def test_project_chooses_a_mixture_under_caps(files: Path) -> None:
 def test_project_is_told_on_the_command_line_which_way_a_metric_is_better(
     files: Path, tmp_path: Path
 ) -> None:
-    table = pd.read_csv(files / "pilots.csv")
-    table.columns = [*table.columns[:-1], "bpb"]
+    table = runs().rename(columns={"loss": "bpb"})
     table.to_csv(tmp_path / "pilots.csv", index=False)
     options = [*source_options(files), "-v", files / "validation.npz", "--metric", "bpb"]
     done = call(project, tmp_path / "pilots.csv", *options)
