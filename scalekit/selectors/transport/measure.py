@@ -15,6 +15,7 @@ from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.transport.budget import CostEstimate, Method, check_memory
+from scalekit.selectors.transport.cost import cost_notes
 from scalekit.selectors.transport.samples import Sample, as_sample, check_same_features
 
 if TYPE_CHECKING:
@@ -265,6 +266,7 @@ def _notes(a: Sample, b: Sample, plan: CostEstimate, cost: str, device: str) -> 
             "fewer points; compare distances only at equal sample sizes."
         )
         notes.append(Note("finite-sample-bias", "info", message))
+    notes += cost_notes([a], b, cost)
     if cost == "labels" and (alone := np.setxor1d(a.classes, b.classes)).size:
         message = (
             f"Only one side has points of class {', '.join(map(str, alone))}: its points go to "

@@ -20,6 +20,7 @@ from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.simplex import MixtureLike, as_mixtures
+from scalekit.selectors.transport.cost import cost_notes
 from scalekit.selectors.transport.exact import Solution
 from scalekit.selectors.transport.problems import Cost, make_solver
 from scalekit.selectors.transport.samples import Sample, as_named_samples, as_sample
@@ -218,7 +219,8 @@ def mixture_transport(
         n_rows=sum(map(len, samples)) + len(goal),
         seed=seed_of(rng),
     )
-    return MixtureTransport(samples, goal, solver, cost, _notes(samples, goal), provenance)
+    notes = (*cost_notes(samples, goal, cost), *_notes(samples, goal))
+    return MixtureTransport(samples, goal, solver, cost, notes, provenance)
 
 
 def _notes(samples: Sequence[Sample], target: Sample) -> tuple[Note, ...]:
