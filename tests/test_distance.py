@@ -118,7 +118,7 @@ def test_bounds_that_float32_leaves_open_are_told() -> None:
 def test_intervals_cover_the_mean_distance_at_these_sizes() -> None:
     def draw(seed: int) -> measure.Distance:
         rng = np.random.default_rng(seed)
-        return sk.sk.distance(rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) * 1.3 + 1, rng=0)
+        return sk.distance(rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) * 1.3 + 1, rng=0)
 
     found = [draw(seed) for seed in range(120)]
     mean = np.mean([one.value for one in found])

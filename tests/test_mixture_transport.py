@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scalekit.errors import InputError
 from scalekit.selectors.simplex import simplex_grid
-from scalekit.selectors.transport import mixture_transport
+from scalekit.selectors.transport import budget, mixture, mixture_transport
 from scalekit.selectors.transport.batched import EntropicMixtures
 from scalekit.selectors.transport.cost import feature_cost
 from scalekit.selectors.transport.mixture import MixtureTransport
@@ -205,6 +205,30 @@ def test_a_cost_matrix_larger_than_memory_is_refused_before_it_is_made() -> None
     big = np.zeros((3_000_000, 1)) + np.arange(3_000_000)[:, None]
     with pytest.raises(InputError, match=r"needs .*GB; .* are free. Use the sliced distance, or"):
         mixture_transport({"a": big, "b": big + 1}, big)
+
+
+def test_many_solves_are_announced_before_they_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    transport = problem(8)
+    transport.closest()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(mixture, "TELL_ABOVE_SECONDS", 0.0)
+    transport.survey(anchors=7)
+    assert capsys.readouterr().err == (
+        "exact transport of 84 pooled points to 20 (features): at most 7 solves of about 4e-05 s "
+        "of one CPU core each\n"
+    )
+
+
+def test_a_sliced_problem_larger_than_memory_is_refused_before_it_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "available_memory", lambda: 4e8)
+    few, many = np.zeros((10, 1)), np.zeros((100_000, 1))
+    mixture_transport({"a": few, "b": few + 1}, few, "sliced")
+    with pytest.raises(InputError, match=r"sliced transport of 200,000 .* needs .*random subsamp"):
+        mixture_transport({"a": many, "b": many + 1}, many, "sliced")
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def closest(problem: MixtureTransport, tolerance: float, max_solves: int) -> Clo
         raise InputError(f"max_solves must be at least 1; got {max_solves}.")
     if not tolerance >= 0:
         raise InputError(f"tolerance is a relative gap, 0 or more; got {tolerance}.")
+    problem.announce(max_solves)
     count = len(problem.sources)
     known = len(problem.cuts)
     point = np.full(count, 1 / count)

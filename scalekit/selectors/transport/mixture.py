@@ -9,6 +9,7 @@ bounds it from above. Potentials are tightened, so slopes are right at the edge 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,9 +21,10 @@ from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.simplex import MixtureLike, as_mixtures
+from scalekit.selectors.transport.budget import estimate_cost
 from scalekit.selectors.transport.cost import cost_notes
 from scalekit.selectors.transport.exact import Solution
-from scalekit.selectors.transport.problems import Cost, make_solver
+from scalekit.selectors.transport.problems import Cost, make_solver, solver_method
 from scalekit.selectors.transport.samples import Sample, as_named_samples, as_sample
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 Solver = Callable[[np.ndarray, np.ndarray], Solution]
 TIGHT = 1e-9
+TELL_ABOVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,19 @@ class MixtureTransport:
         count = len(self.sources)
         for point in [*np.eye(count), np.full(count, 1 / count)]:
             self.solve(point)
+
+    def announce(self, solves: int) -> None:
+        """Say on stderr what at most `solves` solves take, where that is over ten seconds."""
+        if self.cost == "sliced":
+            return
+        n, m = len(self.source_of_point), len(self.target)
+        each = estimate_cost(n, m, self.target.dim, solver_method(n, m))
+        if solves * each.seconds > TELL_ABOVE_SECONDS:
+            print(
+                f"{each.method} transport of {n:,} pooled points to {m:,} ({self.cost}): at most "
+                f"{solves} solves of about {each.seconds:.1g} s of one CPU core each",
+                file=sys.stderr,
+            )
 
     def survey(
         self, mixtures: MixtureLike | None = None, parts: int = 10, anchors: int = 10
