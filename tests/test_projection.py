@@ -141,6 +141,27 @@ def test_the_best_mixture_has_little_regret_and_gains_over_the_prior(plan: Proje
     assert all(choice.mixture[k] in choice.share_intervals[k] for k in NAMES)
 
 
+def test_shares_and_their_intervals_are_written_in_per_cent(plan: Projection) -> None:
+    choice = plan.choose(samples=1600)
+    (line,) = [line for line in choice.summary().splitlines() if line.startswith("where the best")]
+    assert line == "where the best share of each source may lie: " + ", ".join(
+        f"{name} {100 * ends.lower:.1f}% to {100 * ends.upper:.1f}%"
+        for name, ends in choice.share_intervals.items()
+    )
+
+
+def test_the_title_of_a_mixture_of_many_sources_is_not_cut_off() -> None:
+    names = [f"a source with a long name {i}" for i in range(4)]
+    sources = {name: np.random.default_rng(i).normal(size=(20, 2)) for i, name in enumerate(names)}
+    grid = simplex_grid(4, 2)
+    table = pd.DataFrame(grid, columns=names).assign(samples=100, loss=1 + grid @ np.arange(4))
+    table = pd.concat([table, table.assign(samples=400, loss=table.loss / 2)])
+    found = sk.project(sources, sources[names[0]], table, distances=[], draws=100)
+    lines = found.plot_sizes(np.full(4, 0.25)).get_title(loc="left").split("\n")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 70
+
+
 def test_caps_hold_and_the_free_optimum_is_told(plan: Projection) -> None:
     choice = plan.choose(samples=1000, caps={"web": 300, "code": 450})
     assert choice.mixture["web"] == pytest.approx(0.3)

@@ -70,8 +70,11 @@ class ProjectedMixture(Result):
             f"prior ({text_of(self.prior)}) {self.prior_predicted:.4g}: gain {self.gain:.3g} "
             f"{self.gain_interval}, better with probability {self.probability_better:.2f}",
             f"expected regret {self.regret:.3g} (prior {self.prior_regret:.3g})",
-            "share of each source: "
-            + ", ".join(f"{name} {self.share_intervals[name]}" for name in names),
+            "where the best share of each source may lie: "
+            + ", ".join(
+                f"{name} {ends.lower:.1%} to {ends.upper:.1%}"
+                for name, ends in self.share_intervals.items()
+            ),
         ]
         if self.active_caps:
             lines.append(
