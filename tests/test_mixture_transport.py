@@ -234,7 +234,7 @@ def test_a_sliced_problem_larger_than_memory_is_refused_before_it_is_made(
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda t: t.closest(max_solves=0), "max_solves must be at least 1; got 0"),
+        (lambda t: t.closest(max_solves=0), r"max_solves \(--solves\) must be at least 1; got 0"),
         (lambda t: t.closest(tolerance=-1), "tolerance is a relative gap, 0 or more; got -1"),
         (lambda t: t.survey(parts=0), "number of steps along an edge, at least 1; got 0"),
         (lambda t: t.solve([0.5, 0.5, 0.1]), "sums to 1.1, not to 1"),

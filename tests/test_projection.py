@@ -150,6 +150,16 @@ def test_shares_and_their_intervals_are_written_in_per_cent(plan: Projection) ->
     )
 
 
+def test_a_choice_among_mixtures_that_all_reach_the_end_of_the_metric_is_told() -> None:
+    """The published line in log N goes through the ceiling, for most mixtures at once."""
+    table = runs()
+    table["accuracy"] = 1 - 0.4 * table.pop("loss")
+    found = sk.project(*features(), table, form="projektor", draws=100)
+    (note,) = [note for note in found.choose(1e6).notes if note.code == "end-of-metric"]
+    assert note.message.startswith("'accuracy' is projected to reach its end, 1, in ")
+    assert "end-of-metric" not in codes(found.choose(400).notes)
+
+
 def test_the_title_of_a_mixture_of_many_sources_is_not_cut_off() -> None:
     names = [f"a source with a long name {i}" for i in range(4)]
     sources = {name: np.random.default_rng(i).normal(size=(20, 2)) for i, name in enumerate(names)}
@@ -465,6 +475,7 @@ def test_pilots_and_features_may_be_files(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         again.predict([0.2, 0.4, 0.4], 800), same.predict([0.2, 0.4, 0.4], 800)
     )
+    assert (again.provenance.source, same.provenance.source) == ("pilots.csv", "pilots")
     with pytest.raises(InputError, match=r"There is no pilot file nowhere\.csv"):
         sk.project(points, x, "nowhere.csv")
 

@@ -93,7 +93,7 @@ def closest(problem: MixtureTransport, tolerance: float, max_solves: int) -> Clo
     an upper bound; the search ends when they meet.
     """
     if max_solves < 1:
-        raise InputError(f"max_solves must be at least 1; got {max_solves}.")
+        raise InputError(f"max_solves (--solves) must be at least 1; got {max_solves}.")
     if not tolerance >= 0:
         raise InputError(f"tolerance is a relative gap, 0 or more; got {tolerance}.")
     problem.announce(max_solves)
@@ -171,6 +171,6 @@ def _gap_note(best: float, lower: float, tolerance: float, solves: int) -> list[
         return []
     message = (
         f"The search ended at a certified gap of {100 * gap:.2g} % after {solves} solves; "
-        "raise max_solves or tolerance."
+        "raise max_solves (--solves) or tolerance."
     )
     return [Note("gap-open", "warning", message)]

@@ -217,7 +217,7 @@ def choose(
             for i, name in enumerate(sources)
             if points[best, i] >= limits[i] - 1e-9 and limits[i] < 1
         ),
-        notes=(*projection.notes, *_notes(projection, size, len(allowed), broken)),
+        notes=(*projection.notes, *_notes(projection, size, error[1:], broken)),
         provenance=projection.provenance,
     )
 
@@ -269,8 +269,16 @@ def _clip(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _notes(projection: Projection, size: float, count: int, broken: list[str]) -> list[Note]:
-    notes = [Note("candidates", "info", f"Chosen among {count:,} mixtures.")]
+def _notes(projection: Projection, size: float, error: np.ndarray, broken: list[str]) -> list[Note]:
+    notes = [Note("candidates", "info", f"Chosen among {len(error):,} mixtures.")]
+    metric, ended = projection.pilots.metric, int(np.sum(error <= 0))
+    if ended > 1:
+        message = (
+            f"'{metric.name}' is projected to reach its end, {metric.from_error(np.zeros(1))[0]:g}, "
+            f"in {ended:,} mixtures: the choice among them is arbitrary. Ask for fewer samples, "
+            "or use form='surface' (--form)."
+        )
+        notes.append(Note("end-of-metric", "warning", message))
     if broken:
         message = (
             f"The prior takes more of {', '.join(broken)} than the caps allow, so it may be better "

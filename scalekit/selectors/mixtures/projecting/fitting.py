@@ -99,8 +99,12 @@ def project(
     return Projection(
         runs, tuple(members), form, confidence_level,
         (*runs.notes, *notes, *_notes(runs, members, form, disclosed_sizes)),
-        Provenance("pilots", hash_frame(table), len(table), seed=seed_of(rng)),
+        Provenance(_name(pilots), hash_frame(table), len(table), seed=seed_of(rng)),
     )  # fmt: skip
+
+
+def _name(pilots: Any) -> str:
+    return Path(pilots).name if isinstance(pilots, (str, Path)) else "pilots"
 
 
 def _unused(pilots: Pilots) -> list[Note]:
