@@ -272,10 +272,11 @@ def _clip(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
 def _notes(projection: Projection, size: float, error: np.ndarray, broken: list[str]) -> list[Note]:
     notes = [Note("candidates", "info", f"Chosen among {len(error):,} mixtures.")]
     metric, ended = projection.pilots.metric, int(np.sum(error <= 0))
+    end = metric.from_error(np.zeros(1))[0]
     if ended > 1:
         message = (
-            f"'{metric.name}' is projected to reach its end, {metric.from_error(np.zeros(1))[0]:g}, "
-            f"in {ended:,} mixtures: the choice among them is arbitrary. Ask for fewer samples, "
+            f"'{metric.name}' is projected to reach its end, {end:g}, in "
+            f"{ended:,} mixtures: the choice among them is arbitrary. Ask for fewer samples, "
             "or use form='surface' (--form)."
         )
         notes.append(Note("end-of-metric", "warning", message))
