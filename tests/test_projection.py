@@ -300,6 +300,15 @@ def test_runs_that_the_published_line_does_not_use_are_told() -> None:
     assert "21 of 63 runs at sizes between are not used" in note.message
 
 
+def test_a_distance_that_is_alike_for_all_mixtures_does_not_rank() -> None:
+    """No source has a class of the target: total variation is one everywhere, up to rounding."""
+    sources, (x, y) = features()
+    found = sk.project(sources, (x, y + 9), runs(), distances=["labels_tv"], draws=100)
+    assert found.members[1].alone_r2 == 0
+    with pytest.raises(InputError, match=r"R\^2 is 0.00, no better than the mean"):
+        found.rank_by_distance()
+
+
 def test_ranking_by_a_useful_distance_is_allowed(plan: Projection) -> None:
     ranked = plan.rank_by_distance()
     assert ranked.distance.is_monotonic_increasing
@@ -438,6 +447,7 @@ def changed(**columns: object) -> pd.DataFrame:
         ),
         (changed(loss=0.0), {}, "row 0: 'loss' is 0, so no error is left"),
         (changed(loss="x"), {}, "row 0, column 'loss': 'x' is not a finite number"),
+        (changed(loss=np.nan), {}, r"column 'loss': nan is not a finite number \(42 such rows\)"),
         (changed(web=0.9, code=0.9), {}, "sums to .*not to 1"),
         (changed(samples=0), {}, "row 0: 'samples' is 0; a training set has"),
         (changed(accuracy=120.0).drop(columns="loss"), {}, "expected shares .0 to 1. or per cent"),

@@ -145,8 +145,10 @@ def _check_rows(numbers: pd.DataFrame, table: pd.DataFrame, samples: str) -> Non
     if len(bad):
         row, column = bad[0]
         column_name = numbers.columns[column]
+        value = table[column_name].iloc[row]
         raise InputError(
-            f"Pilots, row {row}, column '{column_name}': {table[column_name].iloc[row]!r} is not "
+            f"Pilots, row {row}, column '{column_name}': "
+            f"{repr(value) if isinstance(value, str) else value} is not "
             f"a finite number ({len(np.unique(bad[:, 0]))} such rows). Correct or drop them."
         )
     if (numbers[samples] < 1).any():
