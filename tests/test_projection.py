@@ -452,6 +452,11 @@ def changed(**columns: object) -> pd.DataFrame:
         (changed(samples=0), {}, "row 0: 'samples' is 0; a training set has"),
         (changed(accuracy=120.0).drop(columns="loss"), {}, "expected shares .0 to 1. or per cent"),
         (runs().iloc[:3], {}, "Only 3 pilot runs"),
+        (
+            runs().iloc[[0, *range(1, 42, 2)]],
+            {},
+            "All but 1 of 21 pilot mixtures were run at 400 samples only.*three or more mixtures",
+        ),
         (runs(), {"form": "cs"}, "Unknown form 'cs'"),
         (runs(), {"distances": ["w3"]}, "Unknown distance 'w3'. Did you mean 'w2'"),
         (runs().iloc[[0, 1] * 3], {}, r"1 distinct mixture\(s\); a projection .* needs 3"),

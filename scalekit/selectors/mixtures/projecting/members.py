@@ -133,6 +133,12 @@ def cross_validate(
     variances = draw_variances(design.n_groups, CV_DRAWS, len(pilots.sizes) > 1, rng)
     errors, density = np.empty(len(y)), np.empty(len(y))
     for held in folds(pilots, fold_rng):
+        if len(pilots.sizes) > 1 and np.ptp(pilots.samples[~held]) == 0:
+            raise InputError(
+                f"All but {len(np.unique(pilots.which[held]))} of {len(pilots.mixtures)} pilot "
+                f"mixtures were run at {pilots.samples[~held][0]:g} samples only, too few to "
+                "cross-validate how the error falls. Run three or more mixtures at a second size."
+            )
         part = Design(design.columns[~held], design.group)
         fitted = fit_surface(part, y[~held], pilots.count[~held], pilots.which[~held], variances)
         errors[held], density[held] = predictive(
