@@ -161,6 +161,18 @@ def test_entropic_mixtures_in_a_batch_are_those_solved_alone() -> None:
     assert np.corrcoef(batch.divergences(grid), exact)[0, 1] > 0.98
 
 
+def test_entropic_mixtures_that_do_not_converge_are_counted() -> None:
+    transport = problem(5)
+    with pytest.raises(InputError, match="must be above 1e-6; got 0"):
+        EntropicMixtures(transport.samples, transport.target, epsilon=0)
+    fine = EntropicMixtures(transport.samples, transport.target, epsilon=0.05)
+    fine.values(np.eye(3))
+    assert fine.unfinished == 0
+    coarse = EntropicMixtures(transport.samples, transport.target, epsilon=1e-5)
+    coarse.values(np.eye(3))
+    assert coarse.unfinished == coarse.alone == 3
+
+
 def test_a_mixture_outside_the_range_of_the_shared_kernel_is_solved_alone() -> None:
     rng = np.random.default_rng(0)
     near, far = rng.normal(size=(30, 2)), rng.normal(size=(30, 2)) + 40

@@ -300,6 +300,12 @@ def test_runs_that_the_published_line_does_not_use_are_told() -> None:
     assert "21 of 63 runs at sizes between are not used" in note.message
 
 
+def test_without_distances_there_is_none_to_rank_by() -> None:
+    found = sk.project(*features(), runs(), distances=[], draws=100)
+    with pytest.raises(InputError, match="fitted without distances"):
+        found.rank_by_distance()
+
+
 def test_a_distance_that_is_alike_for_all_mixtures_does_not_rank() -> None:
     """No source has a class of the target: total variation is one everywhere, up to rounding."""
     sources, (x, y) = features()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalekit.errors import InputError
+from scalekit.errors import FitError, InputError
 from scalekit.selectors.transport.arcs import refine
 from scalekit.selectors.transport.cost import (
     class_distances,
@@ -207,6 +207,14 @@ def test_points_far_from_all_others_do_not_underflow() -> None:
 def test_an_epsilon_too_small_for_float32_is_refused() -> None:
     with pytest.raises(InputError, match="relative to the mean cost and must be above 1e-6"):
         solve_entropic(np.eye(3), epsilon=0.0)
+
+
+def test_a_divergence_that_has_not_converged_is_refused() -> None:
+    x, y = clouds(60, 50)
+    with pytest.raises(FitError, match=r"At epsilon 2e-06 the marginal is still .*% off after"):
+        sinkhorn_divergence(
+            feature_cost(x, y), feature_cost(x, x), feature_cost(y, y), epsilon=2e-6
+        )
 
 
 def test_the_divergence_of_a_sample_from_itself_is_zero() -> None:

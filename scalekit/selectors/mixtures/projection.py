@@ -122,7 +122,9 @@ class Projection(Result):
         from scalekit.selectors.simplex import simplex_grid
 
         options = {m.name: m for m in self.members if m.table is not None}
-        if distance is None and options:
+        if not options:
+            raise InputError("This projection was fitted without distances; there is none to rank.")
+        if distance is None:
             distance = max(options, key=lambda name: options[name].alone_r2)
         if distance not in options:
             raise InputError(

@@ -150,7 +150,7 @@ def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str)
         )
         if high / low < SPREAD_WANTED:
             text += (
-                f"; the sizes differ by a factor of {high / low:.2g} only. Run pilots at "
+                f"; the sizes differ by a factor of {high / low:.3g} only. Run pilots at "
                 f"{SPREAD_WANTED * low:g} samples or more."
             )
             notes.append(Note("sizes-too-close", "warning", text))
