@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import ot
+import pandas as pd
 import pytest
 
 import scalekit as sk
@@ -83,6 +84,35 @@ def test_classes_of_one_side_and_a_device_without_use_are_told() -> None:
     told = {note.code: note.message for note in found.notes}
     assert "Only one side has points of class 2" in told["empty-class"]
     assert "exact method computes on the CPU; 'cuda' was not used" in told["device-unused"]
+
+
+def test_a_feature_that_drowns_the_others_is_told() -> None:
+    wide = pd.DataFrame(X * [1, 1000, 1, 1], columns=["age", "income", "size", "rooms"])
+    (note,) = [n for n in sk.distance(wide, wide + 1).notes if n.code == "dominant-feature"]
+    assert note.message == (
+        "Feature 'income' has 100.0% of the variance of all 4, so the distance hardly sees the "
+        "others. Features are taken as they are: scale them alike, unless this is meant."
+    )
+    assert "dominant-feature" not in [n.code for n in sk.distance(X, X + 100).notes]
+
+
+def test_classes_that_some_of_their_points_stand_for_are_told() -> None:
+    many = np.random.default_rng(0).normal(size=(310, 2))
+    one = (many, np.zeros(310, dtype=int))
+    assert "classes-drawn" in [n.code for n in sk.distance(one, one, cost="labels").notes]
+    assert "classes-drawn" not in [n.code for n in sk.distance(one, one).notes]
+
+
+def test_bounds_that_float32_leaves_open_are_told() -> None:
+    """Two clusters at 1e5: the distances within them are at the end of float32's digits."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 4)), rng.normal(size=(400, 4))
+    x[:200] += 1e5
+    y[:200] += 1e5
+    found = sk.distance(x, y, "entropic")
+    (note,) = [n for n in found.notes if n.code == "gap-open"]
+    assert f"{(found.value - found.lower) / found.value:.1%} apart" in note.message
+    assert found.lower <= sk.distance(x, y).value <= found.upper * (1 + 1e-3)
 
 
 def test_intervals_cover_the_mean_distance_at_these_sizes() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scalekit.errors import InputError
 from scalekit.selectors.simplex import simplex_grid
-from scalekit.selectors.transport import mixture_transport
+from scalekit.selectors.transport import budget, mixture, mixture_transport
 from scalekit.selectors.transport.batched import EntropicMixtures
 from scalekit.selectors.transport.cost import feature_cost
 from scalekit.selectors.transport.mixture import MixtureTransport
@@ -73,6 +73,25 @@ def test_the_nearest_mixture_is_found_with_a_true_certificate(seed: int) -> None
     assert found.lower <= truth * (1 + 1e-9)
     assert found.value <= truth * (1 + 1e-4)
     assert found.solves <= 25
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1e8])
+def test_the_unit_of_the_features_changes_neither_the_mixture_nor_its_certificate(
+    unit: float,
+) -> None:
+    sources, (x, y) = world(8)
+    scaled = mixture_transport({k: (v * unit, c) for k, (v, c) in sources.items()}, (x * unit, y))
+    plain, found = problem(8).closest(), scaled.closest()
+    assert found.gap <= 1e-4
+    assert found.lower <= plain.value * unit**2 * (1 + 1e-9)
+    assert found.value == pytest.approx(plain.value * unit**2, rel=1e-4)
+    fresh = problem(8)
+    fresh.solve_vertices()
+    scaled.solve_vertices()
+    scaled.cuts = [cut for cut in scaled.cuts if cut.mixture.max() == 1 or np.ptp(cut.mixture) == 0]
+    np.testing.assert_allclose(
+        scaled.upper(simplex_grid(3, 4)), fresh.upper(simplex_grid(3, 4)) * unit**2, rtol=1e-6
+    )
 
 
 def test_a_source_that_is_the_target_is_nearest_at_distance_zero() -> None:
@@ -142,6 +161,18 @@ def test_entropic_mixtures_in_a_batch_are_those_solved_alone() -> None:
     assert np.corrcoef(batch.divergences(grid), exact)[0, 1] > 0.98
 
 
+def test_entropic_mixtures_that_do_not_converge_are_counted() -> None:
+    transport = problem(5)
+    with pytest.raises(InputError, match="must be above 1e-6; got 0"):
+        EntropicMixtures(transport.samples, transport.target, epsilon=0)
+    fine = EntropicMixtures(transport.samples, transport.target, epsilon=0.05)
+    fine.values(np.eye(3))
+    assert fine.unfinished == 0
+    coarse = EntropicMixtures(transport.samples, transport.target, epsilon=1e-5)
+    coarse.values(np.eye(3))
+    assert coarse.unfinished == coarse.alone == 3
+
+
 def test_a_mixture_outside_the_range_of_the_shared_kernel_is_solved_alone() -> None:
     rng = np.random.default_rng(0)
     near, far = rng.normal(size=(30, 2)), rng.normal(size=(30, 2)) + 40
@@ -188,10 +219,34 @@ def test_a_cost_matrix_larger_than_memory_is_refused_before_it_is_made() -> None
         mixture_transport({"a": big, "b": big + 1}, big)
 
 
+def test_many_solves_are_announced_before_they_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    transport = problem(8)
+    transport.closest()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(mixture, "TELL_ABOVE_SECONDS", 0.0)
+    transport.survey(anchors=7)
+    assert capsys.readouterr().err == (
+        "exact transport of 84 pooled points to 20 (features): at most 7 solves of about 4e-05 s "
+        "of one CPU core each\n"
+    )
+
+
+def test_a_sliced_problem_larger_than_memory_is_refused_before_it_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "available_memory", lambda: 4e8)
+    few, many = np.zeros((10, 1)), np.zeros((100_000, 1))
+    mixture_transport({"a": few, "b": few + 1}, few, "sliced")
+    with pytest.raises(InputError, match=r"sliced transport of 200,000 .* needs .*random subsamp"):
+        mixture_transport({"a": many, "b": many + 1}, many, "sliced")
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda t: t.closest(max_solves=0), "max_solves must be at least 1; got 0"),
+        (lambda t: t.closest(max_solves=0), r"max_solves \(--solves\) must be at least 1; got 0"),
         (lambda t: t.closest(tolerance=-1), "tolerance is a relative gap, 0 or more; got -1"),
         (lambda t: t.survey(parts=0), "number of steps along an edge, at least 1; got 0"),
         (lambda t: t.solve([0.5, 0.5, 0.1]), "sums to 1.1, not to 1"),

@@ -141,6 +141,37 @@ def test_the_best_mixture_has_little_regret_and_gains_over_the_prior(plan: Proje
     assert all(choice.mixture[k] in choice.share_intervals[k] for k in NAMES)
 
 
+def test_shares_and_their_intervals_are_written_in_per_cent(plan: Projection) -> None:
+    choice = plan.choose(samples=1600)
+    (line,) = [line for line in choice.summary().splitlines() if line.startswith("where the best")]
+    assert line == "where the best share of each source may lie: " + ", ".join(
+        f"{name} {100 * ends.lower:.1f}% to {100 * ends.upper:.1f}%"
+        for name, ends in choice.share_intervals.items()
+    )
+
+
+def test_a_choice_among_mixtures_that_all_reach_the_end_of_the_metric_is_told() -> None:
+    """The published line in log N goes through the ceiling, for most mixtures at once."""
+    table = runs()
+    table["accuracy"] = 1 - 0.4 * table.pop("loss")
+    found = sk.project(*features(), table, form="projektor", draws=100)
+    (note,) = [note for note in found.choose(1e6).notes if note.code == "end-of-metric"]
+    assert note.message.startswith("'accuracy' is projected to reach its end, 1, in ")
+    assert "end-of-metric" not in codes(found.choose(400).notes)
+
+
+def test_the_title_of_a_mixture_of_many_sources_is_not_cut_off() -> None:
+    names = [f"a source with a long name {i}" for i in range(4)]
+    sources = {name: np.random.default_rng(i).normal(size=(20, 2)) for i, name in enumerate(names)}
+    grid = simplex_grid(4, 2)
+    table = pd.DataFrame(grid, columns=names).assign(samples=100, loss=1 + grid @ np.arange(4))
+    table = pd.concat([table, table.assign(samples=400, loss=table.loss / 2)])
+    found = sk.project(sources, sources[names[0]], table, distances=[], draws=100)
+    lines = found.plot_sizes(np.full(4, 0.25)).get_title(loc="left").split("\n")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 70
+
+
 def test_caps_hold_and_the_free_optimum_is_told(plan: Projection) -> None:
     choice = plan.choose(samples=1000, caps={"web": 300, "code": 450})
     assert choice.mixture["web"] == pytest.approx(0.3)
@@ -162,6 +193,11 @@ def test_caps_hold_and_the_free_optimum_is_told(plan: Projection) -> None:
         ({"samples": 0}, InputError, "samples must be at least 1"),
         ({"caps": [300, 400, 500]}, InputError, "caps map a source to .*; got list"),
         ({"prior": [0.5, 0.5, 0.5]}, InputError, "sums to 1.5, not to 1"),
+        ({"prior": np.eye(3)}, InputError, "prior is one mixture; got 3"),
+        ({"prior": "web"}, InputError, "A mixture is shares by source, .*got 'web'"),
+        ({"caps": {"web": 0.4}}, InputError, r"cap of 'web' is 0.4; give the most samples \(not"),
+        ({"caps": {"web": "300"}}, InputError, "cap of 'web' is '300'"),
+        ({"samples": [1, 2]}, InputError, "samples must be at least 1; got"),
     ],
 )  # fmt: skip
 def test_choices_that_cannot_be_are_refused(
@@ -216,6 +252,67 @@ def test_ranking_by_a_useless_distance_is_refused() -> None:
     assert "distance-alone-useless" in codes(found.notes)
     with pytest.raises(InputError, match=r"Ranking by 'w2' alone is refused.*R\^2 is -"):
         found.rank_by_distance("w2")
+
+
+@pytest.mark.parametrize(
+    ("name", "higher"),
+    [
+        ("val_loss", False), ("eval/accuracy", True), ("acc@1", True), ("macro_f1", True),
+        ("mape", False), ("answer_accuracy", True), ("cross-entropy", False),
+    ],
+)  # fmt: skip
+def test_a_metric_is_read_by_the_words_of_its_name(name: str, higher: bool) -> None:
+    """An "answer" is no word error rate ("wer"), and "mape" no mean average precision ("map")."""
+    pilots = read_pilots(runs().rename(columns={"loss": name}).assign(seed=0), NAMES)
+    assert (pilots.metric.name, pilots.metric.higher_is_better) == (name, higher)
+
+
+def test_scores_do_not_depend_on_sizes_that_are_equal_only_nearly() -> None:
+    """A few samples more or less, as rounding leaves them, change nothing of note."""
+    table = runs()
+    near = table.assign(samples=table.samples + np.arange(42) % 7)
+    for one, other in zip(
+        sk.project(*features(), table, distances=["w2"], draws=100).members,
+        sk.project(*features(), near, distances=["w2"], draws=100).members,
+        strict=True,
+    ):
+        assert other.cv_r2 == pytest.approx(one.cv_r2, abs=0.005)
+        assert other.alone_r2 == pytest.approx(one.alone_r2, abs=0.05)
+
+
+def test_a_metric_that_gets_worse_with_size_is_told_and_stays_in_its_range() -> None:
+    table = runs()
+    table["accuracy"] = 0.9 - 0.2 * table.web - 0.3 * (table.samples > 200)
+    found = sk.project(*features(), table.drop(columns="loss"), distances=[], draws=200)
+    (note,) = [note for note in found.notes if note.code == "worse-with-size"]
+    assert note.message == (
+        "'accuracy' gets worse with more samples in 21 of 21 mixtures, and is projected to go on "
+        "so. Is higher_is_better right?"
+    )
+    row = found.predict([1.0, 0.0, 0.0], 1e5)[["ci_lower", "obs_lower", "predicted", "obs_upper"]]
+    assert row.min(axis=None) >= 0
+    assert row.max(axis=None) <= 1
+
+
+def test_runs_that_the_published_line_does_not_use_are_told() -> None:
+    found = sk.project(*features(), runs(sizes=(100, 200, 400)), form="projektor", draws=100)
+    (note,) = [note for note in found.notes if note.code == "runs-between-unused"]
+    assert "21 of 63 runs at sizes between are not used" in note.message
+
+
+def test_without_distances_there_is_none_to_rank_by() -> None:
+    found = sk.project(*features(), runs(), distances=[], draws=100)
+    with pytest.raises(InputError, match="fitted without distances"):
+        found.rank_by_distance()
+
+
+def test_a_distance_that_is_alike_for_all_mixtures_does_not_rank() -> None:
+    """No source has a class of the target: total variation is one everywhere, up to rounding."""
+    sources, (x, y) = features()
+    found = sk.project(sources, (x, y + 9), runs(), distances=["labels_tv"], draws=100)
+    assert found.members[1].alone_r2 == 0
+    with pytest.raises(InputError, match=r"R\^2 is 0.00, no better than the mean"):
+        found.rank_by_distance()
 
 
 def test_ranking_by_a_useful_distance_is_allowed(plan: Projection) -> None:
@@ -337,12 +434,35 @@ def changed(**columns: object) -> pd.DataFrame:
         (runs().drop(columns="loss"), {}, r"Which column of the pilots is the metric\?"),
         (runs(), {"metric": "los"}, "no column 'los'. Did you mean 'loss'"),
         (runs().rename(columns={"loss": "q"}), {"metric": "q"}, "Is a higher 'q' better"),
+        (
+            runs().rename(columns={"loss": "brier_score"}),
+            {"metric": "brier_score"},
+            r"Is a higher 'brier_score' better\?.*--lower-is-better",
+        ),
+        (
+            runs().assign(web=runs().web * 100, code=runs().code * 100, books=runs().books * 100),
+            {},
+            r"Pilots .*sums to 100, not to 1.*is a source missing, or are they per cent\?",
+        ),
+        (changed(loss=-1.0), {}, r"row 0: 'loss' is -1, so no error is left .*\(42 such rows\)"),
+        (runs(), {"form": "projektor", "distances": []}, "takes one distance; got \\[\\]"),
+        (
+            runs(),
+            {"form": "projektor", "distances": ["w2", "sliced"]},
+            r"takes one distance; got \['w2', 'sliced'\]",
+        ),
         (changed(loss=0.0), {}, "row 0: 'loss' is 0, so no error is left"),
         (changed(loss="x"), {}, "row 0, column 'loss': 'x' is not a finite number"),
+        (changed(loss=np.nan), {}, r"column 'loss': nan is not a finite number \(42 such rows\)"),
         (changed(web=0.9, code=0.9), {}, "sums to .*not to 1"),
         (changed(samples=0), {}, "row 0: 'samples' is 0; a training set has"),
         (changed(accuracy=120.0).drop(columns="loss"), {}, "expected shares .0 to 1. or per cent"),
         (runs().iloc[:3], {}, "Only 3 pilot runs"),
+        (
+            runs().iloc[[0, *range(1, 42, 2)]],
+            {},
+            "All but 1 of 21 pilot mixtures were run at 400 samples only.*three or more mixtures",
+        ),
         (runs(), {"form": "cs"}, "Unknown form 'cs'"),
         (runs(), {"distances": ["w3"]}, "Unknown distance 'w3'. Did you mean 'w2'"),
         (runs().iloc[[0, 1] * 3], {}, r"1 distinct mixture\(s\); a projection .* needs 3"),
@@ -376,6 +496,9 @@ def test_pilots_and_features_may_be_files(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         again.predict([0.2, 0.4, 0.4], 800), same.predict([0.2, 0.4, 0.4], 800)
     )
+    assert (again.provenance.source, same.provenance.source) == ("pilots.csv", "pilots")
+    with pytest.raises(InputError, match=r"There is no pilot file nowhere\.csv"):
+        sk.project(points, x, "nowhere.csv")
 
 
 def test_labels_on_one_side_only_are_refused() -> None:

@@ -69,6 +69,20 @@ def test_project_chooses_a_mixture_under_caps(files: Path) -> None:
     assert {"estimate", "ci_lower", "ci_upper"} == set(told["params"]["web"])
 
 
+def test_project_is_told_on_the_command_line_which_way_a_metric_is_better(
+    files: Path, tmp_path: Path
+) -> None:
+    table = runs().rename(columns={"loss": "bpb"})
+    table.to_csv(tmp_path / "pilots.csv", index=False)
+    options = [*source_options(files), "-v", files / "validation.npz", "--metric", "bpb"]
+    done = call(project, tmp_path / "pilots.csv", *options)
+    assert done.exit_code == 1
+    assert "Is a higher 'bpb' better?" in done.stderr
+    done = call(project, tmp_path / "pilots.csv", *options, "--lower-is-better")
+    assert done.exit_code == 0, done.output
+    assert "'bpb' is taken as a loss" in done.stderr
+
+
 def test_errors_are_one_line_and_exit_one(files: Path) -> None:
     done = call(distance, files / "web.npz", files / "nothing.npz")
     assert done.exit_code == 1

@@ -43,6 +43,23 @@ def test_a_pure_shift_leaves_no_noise_to_the_controls() -> None:
     assert found.standard_error < 1e-4
 
 
+def test_the_standard_error_is_that_of_a_regression_on_the_controls() -> None:
+    """Of the intercept, by statsmodels: the controls' coefficients are estimated too."""
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(0)
+    theta = random_directions(12, 5, rng)
+    slices, moments = squared_w2_along(X, Y, theta), sample_moments(X, Y)
+    found = estimate(slices, theta, moments, "joint", 0.95, rng)
+    controls = moments.forms(theta) - moments.means()
+    fit = sm.OLS(slices, sm.add_constant(controls)).fit()
+    assert found.value == pytest.approx(fit.params[0], rel=1e-6)
+    assert found.standard_error == pytest.approx(fit.bse[0], rel=1e-6)
+    assert (found.interval.lower, found.interval.upper) == pytest.approx(
+        tuple(fit.conf_int()[0]), rel=1e-6
+    )
+
+
 def test_intervals_cover_at_their_level() -> None:
     theta = random_directions(20_000, 5, np.random.default_rng(9))
     truth, moments = squared_w2_along(X, Y, theta).mean(), sample_moments(X, Y)
@@ -83,6 +100,7 @@ def test_the_same_seed_repeats_and_another_does_not() -> None:
     ("arguments", "message"),
     [
         ({"directions": 2}, "directions must be at least 3"),
+        ({"directions": 4, "control": "joint"}, "directions must be at least 8; got 4"),
         ({"control": "lcv"}, "Unknown control 'lcv'.*There are: none, lower"),
     ],
 )

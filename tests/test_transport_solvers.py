@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalekit.errors import InputError
+from scalekit.errors import FitError, InputError
 from scalekit.selectors.transport.arcs import refine
 from scalekit.selectors.transport.cost import (
     class_distances,
@@ -23,6 +23,7 @@ from scalekit.selectors.transport.entropic import (
     solve_entropic,
 )
 from scalekit.selectors.transport.exact import solve_exact
+from scalekit.selectors.transport.measure import distance
 from scalekit.selectors.transport.one_dimension import (
     matching,
     potentials,
@@ -100,6 +101,16 @@ def test_exact_agrees_with_pot_and_its_potentials_are_feasible(
     assert (found.f[:, None] + found.g[None] <= cost + 1e-9).all()
 
 
+@pytest.mark.parametrize("unit", [1e-14, 1e-8, 1e16])
+def test_exact_transport_is_exact_in_any_unit_of_the_cost(unit: float) -> None:
+    """POT stops at an absolute tolerance; at 1e-14 it is 119 % off here by itself."""
+    rng = np.random.default_rng(0)
+    cost = feature_cost(rng.normal(size=(200, 4)), rng.normal(size=(180, 4)))
+    plain, found = solve_exact(cost), solve_exact(cost * unit)
+    assert found.value == pytest.approx(plain.value * unit, rel=1e-9, abs=0)
+    assert found.lower == pytest.approx(plain.value * unit, rel=1e-9, abs=0)
+
+
 @pytest.mark.parametrize(
     ("cost", "a", "message"),
     [
@@ -132,6 +143,27 @@ def test_the_entropic_cost_agrees_with_pot(epsilon: float) -> None:
     found = solve_entropic(cost, a, b, epsilon, tolerance=1e-5, last_steps=5000)
     assert found.converged
     assert found.regularised == pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.parametrize("apart", [1e3, 1e4])
+def test_clusters_far_apart_keep_the_digits_of_what_is_near(apart: float) -> None:
+    """In float32 alone, |x|^2 - 2 x y + |y|^2 loses all digits of the distances within them."""
+    x, y = clouds(100, 100)
+    x[:50] += apart
+    y[:50] += apart
+    exact = solve_exact(feature_cost(x, y)).value
+    found = distance(x, y, method="entropic")
+    assert found.value == pytest.approx(exact, rel=1e-4)
+    assert found.lower <= exact * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_refined_transport_is_optimal_in_any_unit_of_the_features(unit: float) -> None:
+    x, y = clouds(100, 90)
+    exact = solve_exact(feature_cost(x, y)).value
+    found = distance(x * unit, y * unit, method="entropic")
+    assert found.value == pytest.approx(exact * unit**2, rel=1e-5, abs=0)
+    assert found.lower == pytest.approx(exact * unit**2, rel=1e-5, abs=0)
 
 
 @settings(max_examples=15, deadline=None)
@@ -175,6 +207,14 @@ def test_points_far_from_all_others_do_not_underflow() -> None:
 def test_an_epsilon_too_small_for_float32_is_refused() -> None:
     with pytest.raises(InputError, match="relative to the mean cost and must be above 1e-6"):
         solve_entropic(np.eye(3), epsilon=0.0)
+
+
+def test_a_divergence_that_has_not_converged_is_refused() -> None:
+    x, y = clouds(60, 50)
+    with pytest.raises(FitError, match=r"At epsilon 2e-06 the marginal is still .*% off after"):
+        sinkhorn_divergence(
+            feature_cost(x, y), feature_cost(x, x), feature_cost(y, y), epsilon=2e-6
+        )
 
 
 def test_the_divergence_of_a_sample_from_itself_is_zero() -> None:

@@ -29,6 +29,12 @@ def project(
         str | None, typer.Option(help="The mixture otherwise taken: name=0.5,name=0.5.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Column of the metric.")] = None,
+    higher_is_better: Annotated[
+        bool | None,
+        typer.Option(
+            "--higher-is-better/--lower-is-better", help="Where the metric's name does not say."
+        ),
+    ] = None,
     form: Annotated[
         str, typer.Option(help="surface, or as published: projektor, projektor_notebook.")
     ] = "surface",
@@ -40,14 +46,13 @@ def project(
     """Project a metric to any mixture and size; with --samples, choose the mixture."""
     from scalekit.cli.common import parse_scales
     from scalekit.selectors.mixtures.projecting.fitting import project as fit_projection
-    from scalekit.selectors.transport.samples import read_features
     from scalekit.units import parse_quantity
 
     size = None if samples is None else parse_quantity(samples)
     caps, shares = parse_scales(cap, "--cap"), _read_shares(prior)
     plan = fit_projection(
-        read_sources(source), validation, read_features(pilots), metric=metric, form=form,
-        confidence_level=level, rng=seed,
+        read_sources(source), validation, pilots, metric=metric,
+        higher_is_better=higher_is_better, form=form, confidence_level=level, rng=seed,
     )  # fmt: skip
     if samples is None and cap is None and prior is None:
         deliver(plan, as_json, output)

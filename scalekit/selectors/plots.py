@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from scalekit.selectors.mixtures.projection import Projection
     from scalekit.selectors.transport.survey import MixtureSurvey
 
+TITLE_WIDTH = 70  # characters that fit a line above the axes
 BLUE, ORANGE, GREY = "#2f6fb0", "#d1701f", "#8a8a8a"
 
 
@@ -129,7 +131,7 @@ def _draw_triangle(survey: MixtureSurvey, ax: Axes) -> Axes:
         "star: nearest; crosses: solved; rings: width of the certified bounds\n"
         f"(on average {survey.relative_gap:.1%})",
         fontsize="small",
-        pad=16,
+        pad=24,
     )
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.75)
     bar.set_label(f"transport cost ({survey.cost})")
@@ -196,7 +198,8 @@ def draw_sizes(
     ax.set_xscale("log")
     ax.set_xlabel("training samples")
     ax.set_ylabel(pilots.metric.name)
-    ax.set_title(describe_mixture(point, projection.sources), loc="left", fontsize="medium")
+    title = textwrap.fill(describe_mixture(point, projection.sources), TITLE_WIDTH)
+    ax.set_title(title, loc="left", fontsize="medium")
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -30,8 +30,14 @@ def as_mixtures(value: MixtureLike, sources: Sequence[str]) -> np.ndarray:
         _check_names(list(value.columns), sources)
         shares = value[list(sources)].to_numpy(dtype=float)
     else:
-        shares = np.atleast_2d(np.asarray(value, dtype=float))
-    if shares.ndim != 2 or shares.shape[1] != len(sources):
+        try:
+            shares = np.atleast_2d(np.asarray(value, dtype=float))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"A mixture is shares by source, {{'{sources[0]}': 0.6, ...}}, or a list of "
+                f"numbers in the order {', '.join(sources)}; got {value!r}."
+            ) from error
+    if shares.ndim != 2 or shares.shape[1] != len(sources) or not len(shares):
         raise InputError(
             f"A mixture of {len(sources)} sources needs {len(sources)} shares, in the order "
             f"{', '.join(sources)}; got shape {shares.shape}."

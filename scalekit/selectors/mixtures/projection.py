@@ -71,7 +71,7 @@ class Projection(Result):
         `extrapolation` (samples over the largest pilot size).
         """
         points = as_mixtures(mixture, self.sources)
-        sizes = self._checked_sizes(self.pilots.sizes[-1] if samples is None else samples)
+        sizes = self.checked_sizes(self.pilots.sizes[-1] if samples is None else samples)
         pairs = np.repeat(points, len(sizes), axis=0)
         along = np.tile(sizes, len(points))
         point = point_errors(self, pairs, along)
@@ -122,7 +122,9 @@ class Projection(Result):
         from scalekit.selectors.simplex import simplex_grid
 
         options = {m.name: m for m in self.members if m.table is not None}
-        if distance is None and options:
+        if not options:
+            raise InputError("This projection was fitted without distances; there is none to rank.")
+        if distance is None:
             distance = max(options, key=lambda name: options[name].alone_r2)
         if distance not in options:
             raise InputError(
@@ -141,12 +143,13 @@ class Projection(Result):
         frame = pd.DataFrame(points, columns=list(self.sources)).assign(distance=values[0])
         return frame.sort_values("distance", ignore_index=True)
 
-    def _checked_sizes(self, samples: Any) -> np.ndarray:
+    def checked_sizes(self, samples: Any) -> np.ndarray:
+        """Return sizes as an array; raise InputError for those that cannot be projected to."""
         try:
             sizes = np.atleast_1d(np.asarray(samples, dtype=float))
         except (TypeError, ValueError) as error:
             raise InputError(f"samples must be numbers, such as 4000; got {samples!r}.") from error
-        if not (np.isfinite(sizes) & (sizes >= 1)).all():
+        if not sizes.size or sizes.ndim > 1 or not (np.isfinite(sizes) & (sizes >= 1)).all():
             raise InputError(f"samples must be at least 1; got {sizes.tolist()}.")
         one = len(self.pilots.sizes) == 1
         if one and not np.allclose(sizes, self.pilots.sizes[0]):

@@ -127,16 +127,18 @@ def _solve(
     used = (a[i] > 0) & (b[j] > 0)
     i, j = i[used], j[used]
     values = cost[torch.as_tensor(i), torch.as_tensor(j)].double().cpu().numpy()
-    shift = 1.0  # POT drops pairs whose cost is exactly zero; the shift is taken off again
+    # POT's tolerance is absolute, and it drops pairs whose cost is exactly zero: costs are scaled
+    # and shifted, which is taken off again
+    unit, shift = float(values.max()) or 1.0, 1.0
     places = (np.searchsorted(rows, i), np.searchsorted(columns, j))
-    table = coo_matrix((values + shift, places), shape=(len(rows), len(columns)))
+    table = coo_matrix((values / unit + shift, places), shape=(len(rows), len(columns)))
     _, log = ot.lp.emd(a[rows], b[columns], table, log=True, numItermax=10**8)
     g = np.full(len(b), -np.inf)
-    g[columns] = log["v"]
+    g[columns] = unit * log["v"]
     if len(columns) < len(b):
         f = row_minima(cost, _on_device(g, cost))[0]
         g = np.where(b > 0, g, column_minima(cost, f).double().cpu().numpy())
-    return float(log["cost"]) - shift, g
+    return unit * (float(log["cost"]) - shift), g
 
 
 def _dual_value(cost: torch.Tensor, g: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:

@@ -15,7 +15,12 @@ import numpy as np
 from scalekit.selectors.simplex import MixtureLike, as_mixtures
 from scalekit.selectors.transport.budget import check_memory
 from scalekit.selectors.transport.cost import feature_cost_torch
-from scalekit.selectors.transport.entropic import LARGEST_SCALING, SMALLEST_SUM, solve_entropic
+from scalekit.selectors.transport.entropic import (
+    LARGEST_SCALING,
+    SMALLEST_SUM,
+    check_epsilon,
+    solve_entropic,
+)
 from scalekit.selectors.transport.samples import Sample, check_same_features
 
 
@@ -24,7 +29,8 @@ class EntropicMixtures:
 
     `epsilon` is relative to the mean cost between the pooled points and the target; `device`
     is a torch device. Self terms are computed once a mixture and kept. `alone` counts the
-    mixtures that had to be solved on their own.
+    mixtures that had to be solved on their own, `unfinished` those of them that did not reach the
+    tolerance: their values are too low.
 
     >>> rng = np.random.default_rng(0)
     >>> near, far = Sample(rng.normal(size=(40, 2))), Sample(rng.normal(size=(40, 2)) + 4)
@@ -42,13 +48,15 @@ class EntropicMixtures:
         device: str = "cpu",
     ) -> None:
         """Lay out the pooled cost; raise InputError where it does not fit in memory."""
+        check_epsilon(epsilon)
         for sample in samples:
             check_same_features(sample, target)
         self.sources = tuple(sample.name for sample in samples)
         self.source_of_point = np.repeat(np.arange(len(samples)), [len(s) for s in samples])
         self._within = np.concatenate([sample.mass for sample in samples])
         self._pooled = np.concatenate([sample.features for sample in samples])
-        self.target, self.tolerance, self.device, self.alone = target, tolerance, device, 0
+        self.target, self.tolerance, self.device = target, tolerance, device
+        self.alone, self.unfinished = 0, 0
         check_memory("entropic", len(self._pooled), len(self._pooled), target.dim)
         self._cost = feature_cost_torch(self._pooled, target.features, device)
         self.epsilon = epsilon * float(self._cost.mean())
@@ -98,7 +106,9 @@ class EntropicMixtures:
         )
         for row in np.flatnonzero(~good):
             self.alone += 1
-            values[row] = solve_entropic(cost, a[row], b[row], relative, self.tolerance).regularised
+            single = solve_entropic(cost, a[row], b[row], relative, self.tolerance)
+            self.unfinished += not single.converged
+            values[row] = single.regularised
         return values
 
 

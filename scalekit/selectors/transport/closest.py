@@ -93,9 +93,10 @@ def closest(problem: MixtureTransport, tolerance: float, max_solves: int) -> Clo
     an upper bound; the search ends when they meet.
     """
     if max_solves < 1:
-        raise InputError(f"max_solves must be at least 1; got {max_solves}.")
+        raise InputError(f"max_solves (--solves) must be at least 1; got {max_solves}.")
     if not tolerance >= 0:
         raise InputError(f"tolerance is a relative gap, 0 or more; got {tolerance}.")
+    problem.announce(max_solves)
     count = len(problem.sources)
     known = len(problem.cuts)
     point = np.full(count, 1 / count)
@@ -137,11 +138,17 @@ def _solved(problem: MixtureTransport, point: np.ndarray) -> bool:
 
 
 def _least_of_cuts(problem: MixtureTransport) -> tuple[np.ndarray, float]:
+    """Return where the cuts' maximum is least, and a bound below it.
+
+    The tolerances of the linear program are absolute, so it is scaled to the costs, and the bound
+    is not its optimum but that of its multipliers' mean cut, which holds whatever they are.
+    """
     from scipy.optimize import linprog
 
     count = len(problem.sources)
-    slopes = np.array([cut.slope for cut in problem.cuts])
-    offsets = np.array([cut.offset for cut in problem.cuts])
+    scale = max(abs(cut.value) for cut in problem.cuts) or 1.0
+    slopes = np.array([cut.slope for cut in problem.cuts]) / scale
+    offsets = np.array([cut.offset for cut in problem.cuts]) / scale
     found = linprog(
         np.r_[np.zeros(count), 1.0],
         A_ub=np.column_stack([slopes, -np.ones(len(slopes))]),
@@ -152,7 +159,10 @@ def _least_of_cuts(problem: MixtureTransport) -> tuple[np.ndarray, float]:
     )
     assert found.x is not None
     point = np.maximum(found.x[:count], 0)
-    return point / point.sum(), float(found.x[count])
+    multipliers = np.maximum(-found.ineqlin.marginals, 0)
+    multipliers /= multipliers.sum()
+    bound = (multipliers @ slopes).min() + multipliers @ offsets
+    return point / point.sum(), scale * float(bound)
 
 
 def _gap_note(best: float, lower: float, tolerance: float, solves: int) -> list[Note]:
@@ -161,6 +171,6 @@ def _gap_note(best: float, lower: float, tolerance: float, solves: int) -> list[
         return []
     message = (
         f"The search ended at a certified gap of {100 * gap:.2g} % after {solves} solves; "
-        "raise max_solves or tolerance."
+        "raise max_solves (--solves) or tolerance."
     )
     return [Note("gap-open", "warning", message)]

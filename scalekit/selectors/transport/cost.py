@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scalekit.errors import InputError
+from scalekit.notes import Note
 from scalekit.selectors.transport.samples import Sample, check_same_features
 
 if TYPE_CHECKING:
     import torch
 
+CLASS_POINTS = 300  # of a class, in the distances between classes
+DOMINANT = 0.95
 BLOCK_BYTES = 64e6  # temporaries stay below this, whatever the number of points
 
 
@@ -41,16 +45,25 @@ def feature_cost(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def feature_cost_torch(x: np.ndarray, y: np.ndarray, device: str = "cpu") -> torch.Tensor:
-    """Return the squared Euclidean distances (n, m) as a float32 tensor on `device`."""
+    """Return the squared Euclidean distances (n, m) as a float32 tensor on `device`.
+
+    Blocks are float64 before they are rounded, so that points which are near to each other and
+    far from the centre keep their digits (but for Apple's GPUs, which have no float64).
+    """
     import torch
 
     check_device(device)
-    centre = y.mean(axis=0)
-    left = torch.as_tensor(x - centre, dtype=torch.float32, device=device)
-    right = torch.as_tensor(y - centre, dtype=torch.float32, device=device)
-    cost = left @ right.T
-    cost.mul_(-2).add_((left**2).sum(dim=1)[:, None]).add_((right**2).sum(dim=1)[None])
-    return cost.clamp_(min=0)
+    centre, kind = y.mean(axis=0), torch.float32 if device.startswith("mps") else torch.float64
+    left = torch.as_tensor(x - centre, dtype=kind, device=device)
+    right = torch.as_tensor(y - centre, dtype=kind, device=device)
+    norms = (right**2).sum(dim=1)
+    cost = torch.empty((len(x), len(y)), dtype=torch.float32, device=device)
+    rows = max(1, int(BLOCK_BYTES / (8 * len(y))))
+    for start in range(0, len(x), rows):
+        part = left[start : start + rows]
+        block = (part @ right.T).mul_(-2).add_((part**2).sum(dim=1)[:, None]).add_(norms)
+        cost[start : start + rows] = block.clamp_(min=0)
+    return cost
 
 
 def check_device(device: str) -> None:
@@ -67,7 +80,7 @@ def check_device(device: str) -> None:
 
 
 def class_distances(
-    a: Sample, b: Sample, max_points: int = 300, rng: np.random.Generator | None = None
+    a: Sample, b: Sample, max_points: int = CLASS_POINTS, rng: np.random.Generator | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (classes of a, classes of b, W) with W the squared W2 between their class samples.
 
@@ -136,6 +149,30 @@ def add_class_cost(
     step = max(1, int(BLOCK_BYTES / (8 * len(of_b))))
     for start in range(0, len(of_a), step):
         cost[start : start + step] += wide[of_a[start : start + step]]
+
+
+def cost_notes(samples: Sequence[Sample], target: Sample, cost: str) -> list[Note]:
+    """Say where one feature drowns the others, and where classes are represented by some points."""
+    notes = []
+    spread = np.mean([s.features.var(axis=0) for s in (*samples, target)], axis=0)
+    largest = int(spread.argmax())
+    if target.dim > 1 and spread[largest] > DOMINANT * spread.sum():
+        named = f"'{target.columns[largest]}'" if target.columns else str(largest)
+        message = (
+            f"Feature {named} has {spread[largest] / spread.sum():.1%} of the variance of all "
+            f"{target.dim}, so the distance hardly sees the others. Features are taken as they "
+            "are: scale them alike, unless this is meant."
+        )
+        notes.append(Note("dominant-feature", "warning", message))
+    if cost == "labels" and any(
+        s.labels is not None and np.unique(s.labels, return_counts=True)[1].max() > CLASS_POINTS
+        for s in (*samples, target)
+    ):
+        message = (
+            f"Distances between classes use at most {CLASS_POINTS} points of each, drawn at random."
+        )
+        notes.append(Note("classes-drawn", "info", message))
+    return notes
 
 
 def label_shares(sample: Sample, classes: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scalekit.errors import InputError
+from scalekit.errors import FitError, InputError
 from scalekit.selectors.transport.exact import check_problem
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ FIRST_EPSILON, SHRINK = 0.1, 4.0  # the first stage, relative to the mean cost; 
 STAGE_STEPS, LAST_STEPS = 20, 200
 LARGEST_SCALING = 1e12  # beyond it the scalings are absorbed; float32 ends at 3e38
 SMALLEST_SUM = 1e-30
+UNFINISHED = 1e-2  # a marginal error at which the value is no entropic cost yet
 LARGEST_EXPONENT = 60.0
 
 
@@ -79,10 +80,7 @@ def solve_entropic(
     mean = float(matrix.mean())
     if not np.isfinite(mean):
         raise InputError("The cost has values that are not finite. Check the features.")
-    if not epsilon > 1e-6:
-        raise InputError(
-            f"epsilon is relative to the mean cost and must be above 1e-6; got {epsilon}."
-        )
+    check_epsilon(epsilon)
     run = _Sinkhorn(matrix, a / a.sum(), b / b.sum())
     for stage in _stages(epsilon):
         last = stage == epsilon
@@ -92,6 +90,14 @@ def solve_entropic(
             tolerance if last else 1e-2,
         )
     return run.solution(tolerance)
+
+
+def check_epsilon(epsilon: float) -> None:
+    """Raise InputError for an epsilon that float32 cannot resolve."""
+    if not epsilon > 1e-6:
+        raise InputError(
+            f"epsilon is relative to the mean cost and must be above 1e-6; got {epsilon}."
+        )
 
 
 def _stages(epsilon: float) -> list[float]:
@@ -204,13 +210,20 @@ def sinkhorn_divergence(
 
     `self_a` and `self_b` are the costs within each side (n, n) and (m, m), or, where they are
     known from before, the numbers OT(a, a) and OT(b, b) themselves at the same absolute epsilon.
-    All three use the epsilon of the cross term. Source: Feydy et al., AISTATS 2019, eq. 3.
+    All three use the epsilon of the cross term. Raises FitError where the cross term has not
+    converged. Source: Feydy et al., AISTATS 2019, eq. 3.
     """
     import torch
 
     matrix = torch.as_tensor(cost, dtype=torch.float32)
     mean = float(matrix.mean())
-    cross = solve_entropic(matrix, a, b, epsilon, tolerance=1e-4).regularised
+    solution = solve_entropic(matrix, a, b, epsilon, tolerance=1e-4)
+    if solution.marginal_error > UNFINISHED:
+        raise FitError(
+            f"At epsilon {epsilon:g} the marginal is still {solution.marginal_error:.1%} off after "
+            f"{solution.steps} steps. Raise epsilon, or use the exact method."
+        )
+    cross = solution.regularised
     terms = [
         term if isinstance(term, (int, float)) else self_term(term, weights, epsilon * mean)
         for term, weights in ((self_a, a), (self_b, b))

@@ -14,6 +14,7 @@ import numpy as np
 from scalekit.errors import FitError, InputError, require
 
 MAX_ITERATIONS = 10**8
+SMALL_COST = 1e-2
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,20 @@ def solve_exact(
     whole = len(rows) == n and len(columns) == m
     part = np.ascontiguousarray(cost if whole else cost[np.ix_(rows, columns)], dtype=np.float64)
     mass_a, mass_b = a[rows] / a.sum(), b[columns] / b.sum()
+    unit = _unit(part)
+    if unit != 1:
+        part = part / unit
     value, log = ot.emd2(mass_a, mass_b, part, log=True, numItermax=MAX_ITERATIONS)
     if log["warning"]:
         raise FitError(f"The network simplex did not finish: {log['warning']}. Rescale the cost.")
-    f, g = tighten(cost, np.asarray(log["v"]), columns)
-    return Solution(float(value), float(a @ f / a.sum() + b @ g / b.sum()), f, g)
+    f, g = tighten(cost, unit * np.asarray(log["v"]), columns)
+    return Solution(unit * float(value), float(a @ f / a.sum() + b @ g / b.sum()), f, g)
+
+
+def _unit(cost: np.ndarray) -> float:
+    """Return what to divide a cost by: POT's tolerance is absolute, too coarse for small costs."""
+    largest = float(cost.max())
+    return largest if 0 < largest < SMALL_COST else 1.0
 
 
 def tighten(cost: np.ndarray, g: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

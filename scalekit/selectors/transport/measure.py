@@ -15,6 +15,7 @@ from scalekit.notes import Note
 from scalekit.results import Interval, Provenance, Result, check_level, with_notes
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.transport.budget import CostEstimate, Method, check_memory
+from scalekit.selectors.transport.cost import cost_notes
 from scalekit.selectors.transport.samples import Sample, as_sample, check_same_features
 from scalekit.units import percent
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TELL_ABOVE_SECONDS = 2.0
+GAP_TO_TELL = 1e-3
 ENTROPIC_EPSILON, ENTROPIC_TOLERANCE = 0.003, 2e-2  # refined to the optimum afterwards
 
 
@@ -158,9 +160,10 @@ def distance(
     else:
         parts = _transport(left, right, plan.method, cost, confidence_level, device, rng)
     value, lower, upper, interval = parts
+    notes = (*_gap_notes(value, lower, plan.method), *_notes(left, right, plan, cost, device))
     return Distance(
         value, lower, upper, interval, plan.method, cost, (left.name, right.name),
-        (len(left), len(right)), left.dim, _notes(left, right, plan, cost, device),
+        (len(left), len(right)), left.dim, notes,
         Provenance(f"{left.name}, {right.name}", f"{left.content_hash()}-{right.content_hash()}",
                    len(left) + len(right), seed=seed_of(rng)),
     )  # fmt: skip
@@ -241,6 +244,16 @@ def _variance_of_mean(potential: np.ndarray, mass: np.ndarray) -> float:
     return float((mass**2) @ centred**2)
 
 
+def _gap_notes(value: float, lower: float, method: str) -> list[Note]:
+    if method != "entropic" or value - lower <= GAP_TO_TELL * abs(value):
+        return []
+    message = (
+        f"The bounds are {(value - lower) / abs(value):.1%} apart, as float32 has too few digits "
+        "for such clusters or outliers. Use method='exact', on a subsample if need be."
+    )
+    return [Note("gap-open", "warning", message)]
+
+
 def _notes(a: Sample, b: Sample, plan: CostEstimate, cost: str, device: str) -> tuple[Note, ...]:
     notes = [Note("method", "info", f"Estimated before the start: {plan}.")]
     if plan.method == "sliced":
@@ -252,6 +265,7 @@ def _notes(a: Sample, b: Sample, plan: CostEstimate, cost: str, device: str) -> 
             "fewer points; compare distances only at equal sample sizes."
         )
         notes.append(Note("finite-sample-bias", "info", message))
+    notes += cost_notes([a], b, cost)
     if cost == "labels" and (alone := np.setxor1d(a.classes, b.classes)).size:
         message = (
             f"Only one side has points of class {', '.join(map(str, alone))}: its points go to "

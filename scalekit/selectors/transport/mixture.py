@@ -9,6 +9,7 @@ bounds it from above. Potentials are tightened, so slopes are right at the edge 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,8 +21,10 @@ from scalekit.notes import Note
 from scalekit.results import Provenance
 from scalekit.seeds import RandomState, as_generator, seed_of
 from scalekit.selectors.simplex import MixtureLike, as_mixtures
+from scalekit.selectors.transport.budget import estimate_cost
+from scalekit.selectors.transport.cost import cost_notes
 from scalekit.selectors.transport.exact import Solution
-from scalekit.selectors.transport.problems import Cost, make_solver
+from scalekit.selectors.transport.problems import Cost, make_solver, solver_method
 from scalekit.selectors.transport.samples import Sample, as_named_samples, as_sample
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 Solver = Callable[[np.ndarray, np.ndarray], Solution]
 TIGHT = 1e-9
+TELL_ABOVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -134,10 +138,11 @@ class MixtureTransport:
         values = np.array([cut.value for cut in self.cuts])
         points = as_mixtures(mixtures, self.sources)
         bounds = np.full(len(points), np.inf)
+        scale = values.max() or 1.0  # the tolerances of the linear program are absolute
         for row, point in enumerate(points):
-            found = linprog(values, A_eq=anchors.T, b_eq=point, bounds=(0, None))
-            if found.status == 0:
-                bounds[row] = found.fun
+            found = linprog(values / scale, A_eq=anchors.T, b_eq=point, bounds=(0, None))
+            if found.status == 0 and found.fun is not None:
+                bounds[row] = scale * found.fun
         return bounds
 
     def solve_vertices(self) -> None:
@@ -145,6 +150,19 @@ class MixtureTransport:
         count = len(self.sources)
         for point in [*np.eye(count), np.full(count, 1 / count)]:
             self.solve(point)
+
+    def announce(self, solves: int) -> None:
+        """Say on stderr what at most `solves` solves take, where that is over ten seconds."""
+        if self.cost == "sliced":
+            return
+        n, m = len(self.source_of_point), len(self.target)
+        each = estimate_cost(n, m, self.target.dim, solver_method(n, m))
+        if solves * each.seconds > TELL_ABOVE_SECONDS:
+            print(
+                f"{each.method} transport of {n:,} pooled points to {m:,} ({self.cost}): at most "
+                f"{solves} solves of about {each.seconds:.1g} s of one CPU core each",
+                file=sys.stderr,
+            )
 
     def survey(
         self, mixtures: MixtureLike | None = None, parts: int = 10, anchors: int = 10
@@ -217,7 +235,8 @@ def mixture_transport(
         n_rows=sum(map(len, samples)) + len(goal),
         seed=seed_of(rng),
     )
-    return MixtureTransport(samples, goal, solver, cost, _notes(samples, goal), provenance)
+    notes = (*cost_notes(samples, goal, cost), *_notes(samples, goal))
+    return MixtureTransport(samples, goal, solver, cost, notes, provenance)
 
 
 def _notes(samples: Sequence[Sample], target: Sample) -> tuple[Note, ...]:

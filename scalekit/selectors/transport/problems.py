@@ -38,13 +38,14 @@ def make_solver(
         raise InputError(f"Unknown cost '{cost}'. {did_you_mean(cost, COSTS)}")
     pooled = np.concatenate([sample.features for sample in samples])
     if cost == "sliced":
+        check_memory("sliced", len(pooled), len(target), 6 * DIRECTIONS)
         return _SlicedSolver(pooled, target.features, rng)
     n, m = len(pooled), len(target)
-    large = max(n, m) > EXACT_LIMIT
-    check_memory("entropic" if large else "exact", n, m, target.dim)
+    check_memory(solver_method(n, m), n, m, target.dim)
     if cost == "labels":
         for sample in samples:
             check_labels(sample, target)
+    large = solver_method(n, m) == "entropic"
     matrix: Any = (feature_cost_torch if large else feature_cost)(pooled, target.features)
     if cost == "labels":
         first = 0
@@ -52,6 +53,11 @@ def make_solver(
             add_class_cost(matrix[first : first + len(sample)], sample, target, rng=rng)
             first += len(sample)
     return _EntropicSolver(matrix) if large else _ExactSolver(matrix)
+
+
+def solver_method(n: int, m: int) -> Literal["exact", "entropic"]:
+    """Return the method for n pooled points against m: exact up to about 5,000 a side."""
+    return "entropic" if max(n, m) > EXACT_LIMIT else "exact"
 
 
 class _ExactSolver:

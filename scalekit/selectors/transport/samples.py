@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
+from scalekit.files import read_delimited
 
 LABEL_COLUMNS = ("label", "labels", "y", "target")
+IDENTIFIERS = ("id", "idx", "index", "row", "uid", "uuid")
 LARGEST_FEATURE = 1e150
 FEATURE_FILES = ".npy .npz .parquet .csv .tsv"
 
@@ -75,20 +78,21 @@ def as_sample(value: Any, name: str = "sample", weights: np.ndarray | None = Non
     >>> len(as_sample([[0.0, 1.0], [1.0, 0.0]], name="web"))
     2
     """
-    if isinstance(value, Sample):
-        return (
-            value if weights is None else as_sample((value.features, value.labels), name, weights)
-        )
+    labels, columns = None, None
+    if isinstance(value, Sample):  # made by hand, perhaps, and so not checked yet
+        weights = value.weights if weights is None else weights
+        name, columns, value = value.name, value.columns, (value.features, value.labels)
     if isinstance(value, (str, Path)):
         value = read_features(value)
-    labels, columns = None, None
+    if hasattr(value, "to_pandas"):  # polars, Arrow
+        value = value.to_pandas()
     if isinstance(value, tuple) and len(value) == 2:
         value, labels = value
     elif isinstance(value, pd.DataFrame):
         value, labels, columns = _split_frame(value, name)
     elif isinstance(value, Mapping):
         value, labels = _split_mapping(value, name)
-    features = _checked_features(_to_numpy(value), name)
+    features = _checked_features(_to_numpy(value, name), name)
     return Sample(
         features,
         _checked_labels(labels, features, name),
@@ -110,52 +114,78 @@ def as_named_samples(sources: Any, target: Sample) -> dict[str, Sample]:
         )
     if len(sources) < 2:
         raise InputError(f"A mixture needs at least two sources; got {len(sources)}.")
-    samples = {str(name): as_sample(value, str(name)) for name, value in sources.items()}
+    samples = {
+        str(name): replace(as_sample(value, str(name)), name=str(name))
+        for name, value in sources.items()
+    }
     for sample in samples.values():
         check_same_features(sample, target)
     return samples
 
 
-def read_features(path: str | Path) -> Any:
+def read_features(path: str | Path, kind: str = "feature") -> Any:
     """Return what a feature file holds: an array (.npy), a mapping (.npz) or a table.
 
     A .npz file holds `features` and, if there are any, `labels`. Raises InputError where the
-    file is missing, of an unknown kind or cannot be read.
+    file is missing, of an unknown kind or cannot be read; `kind` says there what was looked for.
     """
     source = Path(path)
     if not source.is_file():
-        raise InputError(f"There is no feature file {source}. Expected one of {FEATURE_FILES}.")
+        raise InputError(f"There is no {kind} file {source}. Expected one of {FEATURE_FILES}.")
     suffix = source.suffix.lower()
     try:
-        if suffix == ".npy":
-            return np.load(source, allow_pickle=False)
-        if suffix == ".npz":
-            with np.load(source, allow_pickle=False) as stored:
-                return {key: stored[key] for key in stored.files}
+        if suffix in (".npy", ".npz"):
+            with source.open("rb") as file:
+                stored = np.load(file, allow_pickle=False)
+                return stored if isinstance(stored, np.ndarray) else dict(stored)
         if suffix == ".parquet":
             return pd.read_parquet(source)
-        if suffix in (".csv", ".tsv"):
-            return pd.read_csv(source, sep="\t" if suffix == ".tsv" else ",")
-    except (ValueError, OSError) as error:
-        raise InputError(f"Cannot read features from {source}: {error}") from error
-    raise InputError(f"Cannot read features from '{source.name}'. Use one of {FEATURE_FILES}.")
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"Cannot read {kind}s from {source}: {error}") from error
+    if suffix in (".csv", ".tsv"):
+        return _named(read_delimited(source), source.name)
+    raise InputError(f"Cannot read {kind}s from '{source.name}'. Use one of {FEATURE_FILES}.")
 
 
-def _to_numpy(value: Any) -> np.ndarray:
+def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
+    """Return a table of text; raise InputError where its first line does not name its columns."""
+    if not table.index.equals(pd.RangeIndex(len(table))):
+        raise InputError(
+            f"{file} has rows with more values than its first line has names. Name every column."
+        )
+    names = table.columns.to_series()
+    numbers = list(names[pd.to_numeric(names, errors="coerce").notna()])
+    if numbers not in ([str(first + i) for i in range(len(numbers))] for first in (0, 1)):
+        raise InputError(
+            f"{file} has no header: its first line holds {', '.join(table.columns[:4])}. "
+            "Put the names of the columns there, or the first point would be lost."
+        )
+    return table
+
+
+def _to_numpy(value: Any, name: str) -> np.ndarray:
     if hasattr(value, "detach"):  # a torch tensor, perhaps on a GPU or with a gradient
         value = value.detach().cpu().numpy()
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"'{name}' is no array; its rows differ in length: {error}") from error
 
 
 def _split_frame(frame: pd.DataFrame, name: str) -> tuple[Any, Any, tuple[str, ...]]:
     label = next((column for column in LABEL_COLUMNS if column in frame.columns), None)
     numbers = frame.drop(columns=[] if label is None else [label])
-    index = [str(column) for column in numbers if str(column).startswith("Unnamed:")]
-    if index:
-        raise InputError(
-            f"'{name}': column '{index[0]}' has no name; it looks like a row index written with "
-            "the table. Write it with index=False, or drop the column."
-        )
+    for column in map(str, numbers):
+        if column.startswith("Unnamed:"):
+            raise InputError(
+                f"'{name}': column '{column}' has no name; it looks like a row index written with "
+                "the table. Write it with index=False, or drop the column."
+            )
+        if column.lower() in IDENTIFIERS:
+            raise InputError(
+                f"'{name}': column '{column}' looks like an identifier, and all columns but labels "
+                "are features. Drop it, or rename it if it is a feature."
+            )
     text = [str(column) for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
     if text:
         raise InputError(
@@ -210,7 +240,7 @@ def _checked_features(raw: np.ndarray, name: str) -> np.ndarray:
 def _checked_labels(labels: Any, features: np.ndarray, name: str) -> np.ndarray | None:
     if labels is None:
         return None
-    array = _to_numpy(labels)
+    array = _to_numpy(labels, name)
     if array.shape != (len(features),):
         raise InputError(
             f"'{name}': labels must have shape ({len(features)},), one a row; got {array.shape}."
@@ -221,13 +251,26 @@ def _checked_labels(labels: Any, features: np.ndarray, name: str) -> np.ndarray 
             f"'{name}': the label of row {int(np.flatnonzero(missing)[0])} is missing "
             f"({int(missing.sum())} in all). Drop these rows, or leave the labels out."
         )
+    if array.dtype == object:
+        if len({isinstance(label, str) for label in array}) > 1:
+            raise InputError(f"'{name}': some labels are text and some are not. Use one kind.")
+        array = np.array(array.tolist())
+    if array.dtype.kind == "f" and (array != np.round(array)).any():
+        row = int(np.flatnonzero(array != np.round(array))[0])
+        raise InputError(
+            f"'{name}': the label of row {row} is {array[row]:g}; labels name classes, so numbers "
+            f"must be whole. Rename a feature column called {', '.join(LABEL_COLUMNS)}."
+        )
     return array
 
 
 def _checked_weights(weights: Any, features: np.ndarray, name: str) -> np.ndarray | None:
     if weights is None:
         return None
-    array = _to_numpy(weights).astype(float)
+    try:
+        array = _to_numpy(weights, name).astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{name}': weights must be numbers: {error}.") from error
     if array.shape != (len(features),) or not np.isfinite(array).all() or (array < 0).any():
         raise InputError(
             f"'{name}': weights must be {len(features)} finite numbers, none negative; "
@@ -246,9 +289,12 @@ def check_same_features(a: Sample, b: Sample) -> None:
             f"'{a.name}' has {a.dim} features and '{b.name}' has {b.dim}. "
             "Embed both with the same model."
         )
-    if a.columns and b.columns and a.columns != b.columns and set(a.columns) == set(b.columns):
+    if not (a.columns and b.columns) or a.columns == b.columns:
+        return
+    if shared := set(a.columns) & set(b.columns):  # names with nothing in common say nothing
         place = next(i for i, (x, y) in enumerate(zip(a.columns, b.columns, strict=True)) if x != y)
+        how = "different features" if len(shared) < a.dim else "the same features in another order"
         raise InputError(
-            f"'{a.name}' and '{b.name}' have the same features in another order: column {place} "
-            f"is '{a.columns[place]}' in one and '{b.columns[place]}' in the other. Reorder one."
+            f"'{a.name}' and '{b.name}' have {how}: column {place} is '{a.columns[place]}' in one "
+            f"and '{b.columns[place]}' in the other. Give both the same columns."
         )

@@ -88,8 +88,9 @@ def sliced_wasserstein(
         raise InputError("The sliced estimate takes samples without weights. Use method='exact'.")
     if control not in CONTROLS:
         raise InputError(f"Unknown control '{control}'. {did_you_mean(control, CONTROLS)}")
-    if directions < 3:
-        raise InputError(f"directions must be at least 3; got {directions}.")
+    least = 8 if control == "joint" else 3  # three coefficients leave no residual of few directions
+    if directions < least:
+        raise InputError(f"directions must be at least {least}; got {directions}.")
     generator = as_generator(rng)
     theta = random_directions(directions, left.dim, generator)
     slices = squared_w2_along(left.features, right.features, theta)
@@ -150,8 +151,8 @@ def estimate(
 
     controls, extra = centred_controls(theta, moments, control, rng)
     published = control in ("lower", "upper")
-    value, residual, coefficients, free = _regress(slices, controls, published)
-    variance = residual @ residual / free / len(slices)
+    value, residual, coefficients, free, leverage = _regress(slices, controls, published)
+    variance = residual @ residual / free * leverage
     if extra is not None:  # the mean of the Gaussian control is itself estimated
         variance += coefficients[-1] ** 2 * extra
     error = float(np.sqrt(variance))
@@ -183,9 +184,9 @@ def centred_controls(
     other = moments.forms(many)
     fine = _gaussian_w2(other)
     # the forms' exact means sharpen the sampled mean in turn
-    value, residual, _, free = _regress(fine, other - means)
+    value, residual, _, free, leverage = _regress(fine, other - means)
     column = _gaussian_w2(forms) - value
-    return np.column_stack([exact, column]), float(residual @ residual / free / len(many))
+    return np.column_stack([exact, column]), float(residual @ residual / free * leverage)
 
 
 def _gaussian_w2(forms: np.ndarray) -> np.ndarray:
@@ -196,9 +197,11 @@ def _gaussian_w2(forms: np.ndarray) -> np.ndarray:
 
 def _regress(
     slices: np.ndarray, controls: np.ndarray, published: bool = False
-) -> tuple[float, np.ndarray, np.ndarray, int]:
-    """Return (value, residuals, coefficients, degrees of freedom) of slices on centred controls.
+) -> tuple[float, np.ndarray, np.ndarray, int, float]:
+    """Return (value, residuals, coefficients, degrees of freedom, leverage) on centred controls.
 
+    The leverage times the residual variance is the variance of the value: 1 / count, and more
+    where the controls' mean over the directions is far from their exact mean.
     value = mean(w) - gamma . mean(C - E C). Ours is least squares with an intercept, exact where
     the controls explain everything; the published gamma leaves the controls at their exact mean
     in its denominator.
@@ -206,12 +209,14 @@ def _regress(
     count, k = controls.shape
     mean = slices.mean()
     if k == 0:
-        return float(mean), slices - mean, np.empty(0), count - 1
+        return float(mean), slices - mean, np.empty(0), count - 1, 1 / count
     scale = np.sqrt((controls**2).mean(axis=0))
     scale = np.where(scale > 0, scale, 1)
     unit = controls / scale
     around = unit if published else unit - unit.mean(axis=0)
-    gamma, *_ = np.linalg.lstsq(around.T @ around, around.T @ (slices - mean), rcond=1e-10)
-    value = mean - gamma @ unit.mean(axis=0)
+    centre, gram = unit.mean(axis=0), around.T @ around
+    gamma, *_ = np.linalg.lstsq(gram, around.T @ (slices - mean), rcond=1e-10)
+    value = mean - gamma @ centre
     residual = slices - value - unit @ gamma
-    return float(value), residual, gamma / scale, max(count - 1 - k, 1)
+    leverage = 1 / count + centre @ np.linalg.lstsq(gram, centre, rcond=1e-10)[0]
+    return float(value), residual, gamma / scale, max(count - 1 - k, 1), float(leverage)

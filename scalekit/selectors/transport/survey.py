@@ -115,6 +115,7 @@ def survey(
     else:
         points = as_mixtures(mixtures, problem.sources)
     known = len(problem.cuts)
+    problem.announce(max(anchors, len(problem.sources) + 1))
     problem.solve_vertices()
     lower, upper = problem.lower(points), problem.upper(points)
     while len(problem.cuts) - known < max(anchors, len(problem.sources) + 1):

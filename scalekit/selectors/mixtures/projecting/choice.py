@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -70,8 +71,11 @@ class ProjectedMixture(Result):
             f"prior ({text_of(self.prior)}) {self.prior_predicted:.4g}: gain {self.gain:.3g} "
             f"{self.gain_interval}, better with probability {self.probability_better:.2f}",
             f"expected regret {self.regret:.3g} (prior {self.prior_regret:.3g})",
-            "share of each source: "
-            + ", ".join(f"{name} {self.share_intervals[name]}" for name in names),
+            "where the best share of each source may lie: "
+            + ", ".join(
+                f"{name} {ends.lower:.1%} to {ends.upper:.1%}"
+                for name, ends in self.share_intervals.items()
+            ),
         ]
         if self.active_caps:
             lines.append(
@@ -161,13 +165,14 @@ def choose(
 ) -> ProjectedMixture:
     """Choose among about `candidates` mixtures of the simplex, clipped to the caps."""
     sources, pilots = projection.sources, projection.pilots
-    size = float(pilots.sizes[-1] if samples is None else samples)
-    projection.predict(np.eye(len(sources))[0], size)  # checks the size
+    (size,) = projection.checked_sizes(pilots.sizes[-1] if samples is None else [samples])
     limits = _limits(caps, sources, size)
     count = len(sources)
     grid = simplex_candidates(count, candidates, np.random.default_rng(0))
     grid = np.unique(np.concatenate([grid, pilots.mixtures]), axis=0)
-    before = np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)[:1]
+    before = np.full((1, count), 1 / count) if prior is None else as_mixtures(prior, sources)
+    if len(before) != 1:
+        raise InputError(f"prior is one mixture; got {len(before)}.")
     broken = [name for i, name in enumerate(sources) if before[0, i] > limits[i] + 1e-9]
     free = _points_error(projection, grid, size)
     allowed = np.unique(_clip(np.concatenate([grid, before]), limits).round(12), axis=0)
@@ -213,7 +218,7 @@ def choose(
             for i, name in enumerate(sources)
             if points[best, i] >= limits[i] - 1e-9 and limits[i] < 1
         ),
-        notes=(*projection.notes, *_notes(projection, size, len(allowed), broken)),
+        notes=(*projection.notes, *_notes(projection, size, error[1:], broken)),
         provenance=projection.provenance,
     )
 
@@ -232,8 +237,11 @@ def _limits(caps: Mapping[str, float] | None, sources: tuple[str, ...], size: fl
     for name, most in (caps or {}).items():
         if name not in sources:
             raise ColumnNotFoundError(f"The caps name '{name}'. {did_you_mean(name, sources)}")
-        if not most >= 0:
-            raise InputError(f"The cap of '{name}' is {most}; give the most samples it can give.")
+        if not isinstance(most, Real) or not most >= 0 or 0 < most < 1:
+            raise InputError(
+                f"The cap of '{name}' is {most!r}; give the most samples (not the share) that it "
+                "can give."
+            )
         limits[sources.index(name)] = min(most / size, 1.0)
     if limits.sum() < 1 - 1e-12:
         raise InputError(
@@ -262,8 +270,17 @@ def _clip(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _notes(projection: Projection, size: float, count: int, broken: list[str]) -> list[Note]:
-    notes = [Note("candidates", "info", f"Chosen among {count:,} mixtures.")]
+def _notes(projection: Projection, size: float, error: np.ndarray, broken: list[str]) -> list[Note]:
+    notes = [Note("candidates", "info", f"Chosen among {len(error):,} mixtures.")]
+    metric, ended = projection.pilots.metric, int(np.sum(error <= 0))
+    end = metric.from_error(np.zeros(1))[0]
+    if ended > 1:
+        message = (
+            f"'{metric.name}' is projected to reach its end, {end:g}, in "
+            f"{ended:,} mixtures: the choice among them is arbitrary. Ask for fewer samples, "
+            "or use form='surface' (--form)."
+        )
+        notes.append(Note("end-of-metric", "warning", message))
     if broken:
         message = (
             f"The prior takes more of {', '.join(broken)} than the caps allow, so it may be better "

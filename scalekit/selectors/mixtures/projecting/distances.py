@@ -112,12 +112,13 @@ def distance_tables(
 def _cut_table(
     name: str, problem: MixtureTransport, mixtures: np.ndarray, draws: int, rng: np.random.Generator
 ) -> DistanceTable:
-    problem.solve_vertices()
     anchors = mixtures
     if len(anchors) > MOST_ANCHORS:
         anchors = anchors[rng.choice(len(anchors), MOST_ANCHORS, replace=False)]
     elif len(anchors) < 10:
         anchors = np.concatenate([anchors, candidates(len(problem.sources), 20, rng)])
+    problem.announce(len(anchors) + len(problem.sources) + 1)
+    problem.solve_vertices()
     for point in anchors:
         problem.solve(point)
     return DistanceTable(name, "cuts", *problem.resampled_cuts(draws, rng))

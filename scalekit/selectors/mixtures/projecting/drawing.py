@@ -72,11 +72,12 @@ def error_draws(
 
 
 def _inverse(projection: Projection, values: np.ndarray) -> np.ndarray:
-    """Return errors from fitted values; an error is never negative."""
+    """Return errors from fitted values: never negative, and of an accuracy at most all of it."""
+    metric = projection.pilots.metric
+    most = metric.ceiling if metric.higher_is_better else np.inf
     if projection.form == "surface" and len(projection.pilots.sizes) > 1:
-        result: np.ndarray = np.exp(values)
-        return result
-    return np.maximum(values, 0.0)
+        return np.minimum(np.exp(values), most)
+    return np.clip(values, 0.0, most)
 
 
 def _known(projection: Projection, points: np.ndarray) -> np.ndarray:

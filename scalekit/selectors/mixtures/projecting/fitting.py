@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scalekit.errors import InputError, did_you_mean
@@ -70,13 +71,17 @@ def project(
         raise InputError(f"draws must be at least {LEAST_DRAWS} for an interval; got {draws}.")
     if isinstance(distances, str):
         distances = [distances]
-    table = read_features(pilots) if isinstance(pilots, (str, Path)) else pilots
+    table: Any = read_features(pilots, "pilot") if isinstance(pilots, (str, Path)) else pilots
+    if hasattr(table, "to_pandas"):  # polars, Arrow
+        table = table.to_pandas()
     target = as_sample(validation, "validation")
     disclosed = as_named_samples(sources, target)
     runs = read_pilots(table, list(disclosed), metric, samples, higher_is_better)
     generator = as_generator(rng)
     if form != "surface" and distances is None:
         distances = ["otdd" if target.labels is not None else "w2"]
+    if form != "surface" and len(distances or ()) != 1:
+        raise InputError(f"The form '{form}' takes one distance; got {list(distances or ())}.")
     tables, notes = distance_tables(
         distances, disclosed, target, runs.mixtures, DISTANCE_DRAWS, generator
     )
@@ -86,12 +91,46 @@ def project(
         members = weigh(members, runs)
     else:
         members = [fit_published(form, tables[0], runs, draws, generator)]
+        notes = (*notes, *_unused(runs))
     disclosed_sizes = ", ".join(f"{name} {len(sample):,}" for name, sample in disclosed.items())
     return Projection(
         runs, tuple(members), form, confidence_level,
         (*runs.notes, *notes, *_notes(runs, members, form, disclosed_sizes)),
-        Provenance("pilots", hash_frame(table), len(table), seed=seed_of(rng)),
+        Provenance(_name(pilots), hash_frame(table), len(table), seed=seed_of(rng)),
     )  # fmt: skip
+
+
+def _name(pilots: Any) -> str:
+    return Path(pilots).name if isinstance(pilots, (str, Path)) else "pilots"
+
+
+def _unused(pilots: Pilots) -> list[Note]:
+    """Say which runs the published line, drawn through two sizes, leaves out."""
+    between = np.isin(pilots.samples, pilots.sizes[1:-1])
+    if not between.any():
+        return []
+    message = (
+        f"The published line in log N goes through the smallest and the largest size: "
+        f"{int(pilots.count[between].sum())} of {pilots.n_runs} runs at sizes between are not used."
+    )
+    return [Note("runs-between-unused", "warning", message)]
+
+
+def _worsening(pilots: Pilots) -> list[Note]:
+    """Say where the metric gets worse with size, in three of four mixtures with two sizes."""
+    falls = [
+        np.polyfit(np.log(pilots.samples[rows]), np.log(pilots.error[rows]), 1)[0]
+        for rows in (np.flatnonzero(pilots.which == i) for i in range(len(pilots.mixtures)))
+        if len(rows) > 1
+    ]
+    worse = int(np.sum(np.array(falls) > 0))
+    if 4 * worse <= 3 * len(falls):
+        return []
+    message = (
+        f"'{pilots.metric.name}' gets worse with more samples in {worse} of {len(falls)} mixtures, "
+        "and is projected to go on so. Is higher_is_better right?"
+    )
+    return [Note("worse-with-size", "warning", message)]
 
 
 def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str) -> list[Note]:
@@ -108,7 +147,7 @@ def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str)
         )
         if high / low < SPREAD_WANTED:
             text += (
-                f"; the sizes differ by a factor of {high / low:.2g} only. Run pilots at "
+                f"; the sizes differ by a factor of {high / low:.3g} only. Run pilots at "
                 f"{SPREAD_WANTED * low:g} samples or more."
             )
             notes.append(Note("sizes-too-close", "warning", text))
@@ -132,6 +171,7 @@ def _notes(pilots: Pilots, members: Sequence[Member], form: str, disclosed: str)
     else:
         message = "The published model projects accuracy by a line in log N and overfits few runs."
         notes.append(Note("published-form", "info", message))
+    notes += _worsening(pilots)
     useless = [m.name for m in members if m.table is not None and not m.alone_r2 > 0]
     if useless:
         message = (

@@ -133,6 +133,12 @@ def cross_validate(
     variances = draw_variances(design.n_groups, CV_DRAWS, len(pilots.sizes) > 1, rng)
     errors, density = np.empty(len(y)), np.empty(len(y))
     for held in folds(pilots, fold_rng):
+        if len(pilots.sizes) > 1 and np.ptp(pilots.samples[~held]) == 0:
+            raise InputError(
+                f"All but {len(np.unique(pilots.which[held]))} of {len(pilots.mixtures)} pilot "
+                f"mixtures were run at {pilots.samples[~held][0]:g} samples only, too few to "
+                "cross-validate how the error falls. Run three or more mixtures at a second size."
+            )
         part = Design(design.columns[~held], design.group)
         fitted = fit_surface(part, y[~held], pilots.count[~held], pilots.which[~held], variances)
         errors[held], density[held] = predictive(
@@ -148,8 +154,8 @@ def cross_validate(
 
 def alone_r2(distance: np.ndarray | None, pilots: Pilots, y: np.ndarray) -> float:
     """Return the cross-validated R^2 of a straight line in the distance alone."""
-    if distance is None:
-        return 0.0
+    if distance is None or np.ptp(distance) <= 1e-9 * np.abs(distance).max():
+        return 0.0  # alike for all mixtures, it says nothing; rounding must not say otherwise
     errors = _held_out_errors(distance[:, None], pilots, y)
     return float(1 - (errors**2).sum() / (_size_only_errors(pilots, y) ** 2).sum())
 
@@ -159,7 +165,10 @@ def _size_only_errors(pilots: Pilots, y: np.ndarray) -> np.ndarray:
 
 
 def _held_out_errors(extra: np.ndarray, pilots: Pilots, y: np.ndarray) -> np.ndarray:
-    sizes = (pilots.samples[:, None] == pilots.sizes[None]).astype(float)
+    # a parabola in log samples, not a mean a size: sizes that no other mixture has are predicted
+    logs = np.log(pilots.samples)
+    scaled = (logs - logs.mean()) / (np.ptp(logs) or 1.0)
+    sizes = scaled[:, None] ** np.arange(min(len(pilots.sizes), 3))
     columns, errors = np.column_stack([sizes, extra]), np.empty(len(y))
     for held in folds(pilots, np.random.default_rng(0)):
         found = np.linalg.lstsq(columns[~held], y[~held], rcond=None)[0]

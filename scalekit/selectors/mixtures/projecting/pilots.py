@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,9 @@ from scalekit.notes import Note
 from scalekit.selectors.simplex import as_mixtures
 
 HIGHER_IS_BETTER = ("accuracy", "acc", "f1", "map", "auc", "bleu", "score", "recall", "precision")
-LOWER_IS_BETTER = ("loss", "error", "perplexity", "cross_entropy", "nll", "mae", "rmse", "wer")
+LOWER_IS_BETTER = (
+    "loss", "error", "perplexity", "entropy", "nll", "mae", "mape", "rmse", "wer", "brier",
+)  # fmt: skip
 
 LEAST_MIXTURES = 3  # one held out, two to fit
 
@@ -87,14 +90,21 @@ def read_pilots(
             )
     numbers = table[[*sources, samples, name]].apply(pd.to_numeric, errors="coerce")
     _check_rows(numbers, table, samples)
-    shares = as_mixtures(numbers[list(sources)], sources)
+    try:
+        shares = as_mixtures(numbers[list(sources)], sources)
+    except InputError as reason:
+        raise InputError(
+            f"Pilots (mixture i is row i): {reason} Read were the columns {', '.join(sources)}: "
+            "is a source missing, or are they per cent?"
+        ) from reason
     kind = _direction(name, numbers[name].to_numpy(), higher_is_better)
     error = kind.to_error(numbers[name].to_numpy())
     if (error <= 0).any():
         row = int(np.flatnonzero(error <= 0)[0])
         raise InputError(
             f"Pilots, row {row}: '{name}' is {numbers[name].iloc[row]:g}, so no error is left to "
-            "project. Use a metric that does not reach its end, a loss for example."
+            f"project ({int((error <= 0).sum())} such rows). Use a metric that does not reach its "
+            "end, a loss for example."
         )
     return _grouped(shares, numbers[samples].to_numpy(), error, tuple(sources), kind)
 
@@ -110,13 +120,24 @@ def _metric_column(
             )
         return metric
     others = [str(c) for c in table.columns if c not in sources and c != samples]
-    known = [c for c in others if c.lower() in HIGHER_IS_BETTER + LOWER_IS_BETTER]
+    known = [c for c in others if _named_direction(c) is not None]
     if len(known) == 1:
         return known[0]
     found = ", ".join(known or others) or "none"
     raise InputError(
-        f"Which column of the pilots is the metric? Candidates: {found}. Give metric='...'."
+        f"Which column of the pilots is the metric? Candidates: {found}. Give metric='...' "
+        "(--metric)."
     )
+
+
+def _named_direction(name: str) -> bool | None:
+    """Return whether a metric of this name is better when higher; None where it does not say.
+
+    Words are whole (`val_loss`, `acc@1`): a "map" in "mape" or a "wer" in "answers" is none.
+    """
+    words = set(re.findall(r"f1|[a-z]+", name.lower()))
+    higher, lower = bool(words & set(HIGHER_IS_BETTER)), bool(words & set(LOWER_IS_BETTER))
+    return higher if higher != lower else None
 
 
 def _check_rows(numbers: pd.DataFrame, table: pd.DataFrame, samples: str) -> None:
@@ -124,8 +145,10 @@ def _check_rows(numbers: pd.DataFrame, table: pd.DataFrame, samples: str) -> Non
     if len(bad):
         row, column = bad[0]
         column_name = numbers.columns[column]
+        value = table[column_name].iloc[row]
         raise InputError(
-            f"Pilots, row {row}, column '{column_name}': {table[column_name].iloc[row]!r} is not "
+            f"Pilots, row {row}, column '{column_name}': "
+            f"{repr(value) if isinstance(value, str) else value} is not "
             f"a finite number ({len(np.unique(bad[:, 0]))} such rows). Correct or drop them."
         )
     if (numbers[samples] < 1).any():
@@ -140,12 +163,12 @@ def _check_rows(numbers: pd.DataFrame, table: pd.DataFrame, samples: str) -> Non
 
 def _direction(name: str, values: np.ndarray, higher: bool | None) -> Metric:
     if higher is None:
-        lowered = name.lower()
-        if not any(word in lowered for word in HIGHER_IS_BETTER + LOWER_IS_BETTER):
-            raise InputError(
-                f"Is a higher '{name}' better? Say so with higher_is_better=True or False."
-            )
-        higher = not any(word in lowered for word in LOWER_IS_BETTER)
+        higher = _named_direction(name)
+    if higher is None:
+        raise InputError(
+            f"Is a higher '{name}' better? Say so with higher_is_better=True or False "
+            "(--higher-is-better, --lower-is-better)."
+        )
     ceiling = 0.0
     if higher:
         ceiling = 1.0 if values.max() <= 1.0 else 100.0
