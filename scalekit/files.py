@@ -157,6 +157,8 @@ def read_separated(
         ) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        if isinstance(error, pd.errors.ParserWarning):
+            reason = "they have more values than it has names"
         raise InputError(
             f"{path.name} has rows that do not fit its header of {width} columns separated by "
             f"{separator!r}: {reason}. Quote values that hold the separator."

@@ -94,7 +94,11 @@ def test_a_table_of_text_may_have_any_of_three_separators(tmp_path: Path, text: 
     [
         (b"", r"table\.csv is empty. Give a file with a header and one row a line."),
         (b"a,b\n1,2\n1,2,3,4\n", "header of 2 columns .* Expected 2 fields in line 3, saw 4"),
-        (b"a,b\n1,2,3\n4,5,6\n", "rows that do not fit its header of 2 columns"),
+        (
+            b"a,b\n1,2,3\n4,5,6\n",
+            "rows that do not fit its header of 2 columns separated by ',': they have more values "
+            "than it has names. Quote values that hold the separator.",
+        ),
         (b"a,\xff\n1,2\n", "is not UTF-8 text .* Save it again as CSV in UTF-8."),
     ],
 )

@@ -149,10 +149,6 @@ def read_features(path: str | Path, kind: str = "feature") -> Any:
 
 def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
     """Return a table of text; raise InputError where its first line does not name its columns."""
-    if not table.index.equals(pd.RangeIndex(len(table))):
-        raise InputError(
-            f"{file} has rows with more values than its first line has names. Name every column."
-        )
     names = table.columns.to_series()
     numbers = list(names[pd.to_numeric(names, errors="coerce").notna()])
     if numbers not in ([str(first + i) for i in range(len(numbers))] for first in (0, 1)):
