@@ -231,12 +231,22 @@ def save_plot(axes: Axes, path: str | Path) -> Path:
 def _save_json(result: Result, target: Path) -> Path:
     values, arrays = result.to_dict(), result.arrays()
     if arrays:
-        beside = target.with_suffix(".npz")
+        beside = _place_for_arrays(target)
         write_atomically(
             beside, lambda temporary: np.savez_compressed(temporary, allow_pickle=False, **arrays)
         )
         values["arrays"] = {"file": beside.name, "sha256": _hash_file(beside)}
     return write_text(target, to_json(values) + "\n")
+
+
+def _place_for_arrays(target: Path) -> Path:
+    """Return where the arrays of `target` go: beside it, but never over a file that is not ours."""
+    beside = target.with_suffix(".npz")
+    try:
+        ours = json.loads(target.read_text(encoding="utf-8"))["arrays"]["file"] == beside.name
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    return beside if ours or not beside.exists() else target.with_suffix(".arrays.npz")
 
 
 def read_saved(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

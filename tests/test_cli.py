@@ -169,6 +169,17 @@ def test_predict_says_what_is_wrong_with_its_source(runs: Path, tmp_path: Path) 
     assert "Copy both" in scalekit("predict", saved, *at).stderr
 
 
+def test_arrays_are_never_saved_over_a_file_of_the_user(runs: Path, tmp_path: Path) -> None:
+    features = tmp_path / "validation.npz"
+    features.write_bytes(b"of the user")
+    for _ in range(2):
+        scalekit("fit", runs, "-o", tmp_path / "validation.json")
+    assert features.read_bytes() == b"of the user"
+    assert (tmp_path / "validation.arrays.npz").exists()
+    done = scalekit("predict", tmp_path / "validation.json", "--at", "params=1e9,tokens=1e10")
+    assert done.exit_code == 0, done.output
+
+
 def test_demo_fits_the_bundled_runs_and_draws_them(tmp_path: Path) -> None:
     done = scalekit("demo", "--folder", tmp_path / "demo")
     assert done.exit_code == 0, done.output
