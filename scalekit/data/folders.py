@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import has_magic
@@ -73,9 +74,9 @@ def stack(files: Sequence[Path], frames: Sequence[pd.DataFrame]) -> Stacked:
 
     Where no column names the run, the column "run" holds the file's name.
     """
-    twice = next((file for file in files if files.count(file) > 1), None)
-    if twice is not None:
-        raise InputError(f"{twice} is given twice; each file is one run.")
+    twice = [file for file, times in Counter(files).items() if times > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is given twice; each file is one run.")
     named = any(ROLE_OF.get(normalise(c), ("",))[0] == "run" for f in frames for c in f)
     sizes = [len(frame) for frame in frames]
     file_of_row = np.repeat(np.arange(len(files)), sizes)
