@@ -116,6 +116,18 @@ def test_parameters_without_a_rule_are_looped_and_named() -> None:
     assert "fc.weight" not in one_pass.looped
 
 
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_gradient_checkpointing_is_refused_in_words(use_reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    first, last = nn.Linear(4, 8), nn.Linear(8, 3)
+    model = nn.ModuleList([first, last])
+    model.forward = lambda x: last(checkpoint(first, x, use_reentrant=use_reentrant))
+    x, y = torch.randn(5, 4, requires_grad=True), torch.arange(5) % 3
+    with pytest.raises(CheckError, match=r"gradient checkpointing.* Switch it off for scoring"):
+        GradientPass(model).run(x, y, DRAWS)
+
+
 def test_frozen_and_unused_parameters_do_not_count() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)).double()
     model[0].requires_grad_(False)

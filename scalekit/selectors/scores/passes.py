@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module, Parameter
 
+CHECKPOINTED = (
+    "This model runs parts of its forward pass again in the backward pass (gradient "
+    "checkpointing), where uses of parameters are not seen. Switch it off for scoring; in Hugging "
+    "Face models by model.gradient_checkpointing_disable()."
+)
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 6e-2}
 
 
@@ -96,6 +101,8 @@ class GradientPass:
         self, inputs: Any, labels: Tensor, draws: Tensor, logits: Tensor | None = None
     ) -> dict[str, Collected]:
         """Return what each objective's backward pass found; `logits` from `forward`, if at hand."""
+        from torch.utils.checkpoint import CheckpointError
+
         n = len(labels)
         logits = self.forward(inputs, n) if logits is None else logits
         found = {}
@@ -106,9 +113,14 @@ class GradientPass:
                 if not value.requires_grad:  # every parameter is left to the loop
                     found[objective.name] = Collected()
                     continue
-                found[objective.name] = self._tape.backward(value, retain_graph=not last)
+                try:
+                    found[objective.name] = self._tape.backward(value, retain_graph=not last)
+                except CheckpointError as error:
+                    raise CheckError(CHECKPOINTED) from error
             missed = leaked()
         if missed:
+            if set(missed) & set(self.looped):  # they are out of the graph of the forward pass
+                raise CheckError(CHECKPOINTED)
             if self._settled:
                 raise CheckError(
                     f"Parameters {missed[:5]} were used in a way that has no rule, which the "
