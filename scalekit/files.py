@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,18 +86,28 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def read_delimited(path: str | Path) -> pd.DataFrame:
+def read_delimited(
+    path: str | Path, as_text: Callable[[Sequence[str]], Collection[str]] | None = None
+) -> pd.DataFrame:
     """Return a small table of text, its columns separated by comma, semicolon or tab.
 
     The separator is the most frequent of the three in the first line; between semicolons, numbers
-    may have decimal commas. Raises InputError where the file is no such table.
+    may have decimal commas. `as_text` picks from the header the columns that stay as written.
+    Raises InputError where the file is no such table.
     """
     path = Path(path)
     first, rows = first_lines(path)
     if not first.strip():
         raise InputError(f"{path} is empty. Give a file with a header and one row a line.")
     separator, decimal = dialect_of(first, rows)
-    return read_separated(path, separator, decimal, len(split_line(first, separator)))
+    header = split_line(first, separator)
+    kinds = dict.fromkeys(as_text(header), str) if as_text else None
+    return read_separated(path, separator, decimal, len(header), dtype=kinds)
+
+
+def uncompressed(path: Path) -> Path:
+    """Return the path without the .gz of a compressed file."""
+    return path.with_suffix("") if path.suffix == ".gz" else path
 
 
 def first_lines(path: Path) -> tuple[str, str]:

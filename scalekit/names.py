@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scalekit.files import dialect_of, first_lines, read_delimited, read_separated, split_line
+from scalekit.files import read_delimited
 
 
 def read_with_names(
@@ -19,15 +19,8 @@ def read_with_names(
     twenty-one digits no number here, unless they are whole numbers that read the same. Raises
     InputError where the file is no table.
     """
-    path = Path(path)
-    first, rows = first_lines(path)
-    if not first.strip():
-        return read_delimited(path)  # which says what to do about an empty file
-    separator, decimal = dialect_of(first, rows)
-    header = split_line(first, separator)
-    named = names_of(header)
-    table = read_separated(path, separator, decimal, len(header), dtype=dict.fromkeys(named, str))
-    for column in named:
+    table = read_delimited(path, names_of)
+    for column in names_of([str(name) for name in table]):
         numbers = pd.to_numeric(table[column], errors="coerce")
         if numbers.dtype.kind in "iu" and (numbers.astype(str) == table[column]).all():
             table[column] = numbers

@@ -98,4 +98,4 @@ def test_errors_are_one_line_and_exit_one(files: Path) -> None:
     options = [files / "pilots.csv", *source_options(files), "-v", files / "validation.npz"]
     done = call(project, *options, "--prior", "web=much")
     assert done.exit_code == 1
-    assert "--prior: the share of 'web' is 'much', no number" in done.stderr
+    assert "--prior: 'much' (of 'web') is no number. Write a share such as 0.2." in done.stderr

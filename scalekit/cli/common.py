@@ -131,11 +131,16 @@ def load_fit(path: str | Path) -> Fit:
 
     found = load(path)
     if not isinstance(found, Fit):
-        raise InputError(
-            f"{path} holds a result of kind '{found.kind}', and a fit is needed. Save one: "
-            "`scalekit fit runs.csv -o fit.json`, and give fit.json."
-        )
+        raise no_fit(path, found)
     return found
+
+
+def no_fit(path: str | Path, found: Result) -> InputError:
+    """Return the error for a file that holds another result where a fit is needed."""
+    return InputError(
+        f"{path} holds a result of kind '{found.kind}', and a fit is needed. Save one: "
+        "`scalekit fit runs.csv -o fit.json`, and give fit.json."
+    )
 
 
 def parse_pairs(text: str | None, option: str) -> dict[str, str]:
@@ -161,6 +166,19 @@ def parse_number(text: str, option: str) -> float:
 def parse_numbers(texts: list[str], option: str) -> list[float]:
     """Return the numbers of an option that is given several times, or with commas: 1e22,1e23."""
     return [parse_number(part, option) for text in texts for part in text.split(",")]
+
+
+def parse_shares(text: str | None, option: str) -> dict[str, float]:
+    """Return the numbers that "web=0.6,code=0.4" says; these are plain, not quantities."""
+    found = {}
+    for name, value in parse_pairs(text, option).items():
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise InputError(
+                f"{option}: '{value}' (of '{name}') is no number. Write a share such as 0.2."
+            ) from None
+    return found
 
 
 def parse_scales(text: str | None, option: str = "--at") -> dict[str, float]:

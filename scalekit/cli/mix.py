@@ -16,8 +16,8 @@ from scalekit.cli.common import (
     handled,
     parse_pairs,
     parse_scales,
+    parse_shares,
 )
-from scalekit.errors import InputError
 
 
 @handled
@@ -125,12 +125,4 @@ def _fractions(text: str | None, option: str) -> dict[str, float] | None:
         from scalekit.selectors.mixtures.counts import read_fractions
 
         return read_fractions(text, option)
-    found = {}
-    for name, value in parse_pairs(text, f"--{option}").items():
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise InputError(
-                f"--{option}: '{value}' (of '{name}') is no number. Write a share such as 0.2."
-            ) from None
-    return found or None
+    return parse_shares(text, f"--{option}") or None

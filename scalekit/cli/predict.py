@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Json, Level, Output, deliver, handled
+from scalekit.cli.common import Json, Level, Output, deliver, handled, no_fit
 from scalekit.cli.fit import At, table_of_scales
 from scalekit.errors import InputError
 
@@ -39,8 +39,5 @@ def predict(
         return
     found = load(source)
     if not isinstance(found, (Fit, Choice)):
-        raise InputError(
-            f"{source} holds a result of kind '{found.kind}', and a fit is needed. Save one: "
-            "`scalekit fit runs.csv -o fit.json`, and give fit.json."
-        )
+        raise no_fit(source, found)
     deliver(found.predict(asked, confidence_level=level), as_json, output)

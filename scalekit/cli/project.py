@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
-from scalekit.cli.common import Json, Level, Output, Seed, deliver, handled, parse_pairs
+from scalekit.cli.common import (
+    Json,
+    Level,
+    Output,
+    Seed,
+    deliver,
+    handled,
+    parse_number,
+    parse_scales,
+    parse_shares,
+)
 from scalekit.cli.transport import Sources, read_sources
-from scalekit.errors import InputError
 
 
 @handled
@@ -44,12 +53,10 @@ def project(
     output: Output = None,
 ) -> None:
     """Project a metric to any mixture and size; with --samples, choose the mixture."""
-    from scalekit.cli.common import parse_scales
     from scalekit.selectors.mixtures.projecting.fitting import project as fit_projection
-    from scalekit.units import parse_quantity
 
-    size = None if samples is None else parse_quantity(samples)
-    caps, shares = parse_scales(cap, "--cap"), _read_shares(prior)
+    size = None if samples is None else parse_number(samples, "--samples")
+    caps, shares = parse_scales(cap, "--cap"), parse_shares(prior, "--prior")
     plan = fit_projection(
         read_sources(source), validation, pilots, metric=metric,
         higher_is_better=higher_is_better, form=form, confidence_level=level, rng=seed,
@@ -58,13 +65,3 @@ def project(
         deliver(plan, as_json, output)
         return
     deliver(plan.choose(size, caps, shares or None), as_json, output)
-
-
-def _read_shares(text: str | None) -> dict[str, float]:
-    shares = {}
-    for name, share in parse_pairs(text, "--prior").items():
-        try:
-            shares[name] = float(share)
-        except ValueError:
-            raise InputError(f"--prior: the share of '{name}' is '{share}', no number.") from None
-    return shares

@@ -16,6 +16,7 @@ import pandas as pd
 from scalekit.columns import Locate
 from scalekit.data.table import ROLE_OF, normalise
 from scalekit.errors import InputError
+from scalekit.files import uncompressed
 from scalekit.notes import Note
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -58,7 +59,7 @@ def files_of(path: Path) -> list[Path]:
             )
         return files
     inside = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-    files = [file for file in inside if file.is_file() and run_name(file).suffix in SUFFIXES]
+    files = [file for file in inside if file.is_file() and uncompressed(file).suffix in SUFFIXES]
     if not files:
         folders = ", ".join(file.name for file in inside if file.is_dir())
         raise InputError(
@@ -94,7 +95,7 @@ def run_names(files: Sequence[Path]) -> list[str]:
     >>> run_names([Path("logs/190M-1xC.csv"), Path("logs/1B-1xC.csv.gz")])
     ['190M-1xC', '1B-1xC']
     """
-    stems = [run_name(file).with_suffix("") for file in files]
+    stems = [uncompressed(file).with_suffix("") for file in files]
     if len(files) == 1:
         return [stems[0].name]
     common = os.path.commonpath([stem.absolute().parent for stem in stems])
@@ -102,11 +103,6 @@ def run_names(files: Sequence[Path]) -> list[str]:
     if len({name.name for name in names}) == 1:
         names = [name.parent for name in names]
     return [name.as_posix() for name in names]
-
-
-def run_name(file: Path) -> Path:
-    """Return the path without the .gz of a compressed table."""
-    return file.with_suffix("") if file.suffix == ".gz" else file
 
 
 def _notes(files: Sequence[Path], frames: Sequence[pd.DataFrame], named: bool) -> list[Note]:

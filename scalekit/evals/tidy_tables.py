@@ -14,6 +14,7 @@ import pandas as pd
 from scalekit.errors import ColumnNotFoundError, InputError, did_you_mean
 from scalekit.evals.conventions import is_proportion, known_direction
 from scalekit.evals.logs import LogRows, split_run_name
+from scalekit.files import uncompressed
 from scalekit.names import read_with_names
 from scalekit.notes import Note
 
@@ -48,7 +49,7 @@ KINDS = ("metric", "recipe", "seed")
 
 def table_suffix(path: Path) -> str:
     """Return the suffix that says how a table is written; that of .csv.gz is .csv."""
-    return Path(path.name.removesuffix(".gz")).suffix
+    return uncompressed(path).suffix
 
 
 def read_table(path: Path, roles: Mapping[str, str]) -> pd.DataFrame:
@@ -177,7 +178,7 @@ def find_roles(table: pd.DataFrame, source: str, roles: Mapping[str, str]) -> di
 
 def named_by_file(parts: list[LogRows], paths: Sequence[Path]) -> list[LogRows]:
     """Return the parts with their file's name as recipe where none of several names one."""
-    stems = [path.name.removesuffix(".gz").rsplit(".", 1)[0] for path in paths]
+    stems = [uncompressed(path).stem for path in paths]
     if len(parts) < 2 or any("recipe" in part.rows for part in parts) or len({*stems}) < len(stems):
         return parts
     listed = ", ".join(stems[:8]) + (", ..." if len(stems) > 8 else "")
